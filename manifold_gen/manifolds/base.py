@@ -1,0 +1,239 @@
+"""What every manifold supplies, and what follows from it.
+
+A manifold M is embedded in an ambient array space: a point has shape ``(*batch, *shape)``. It must supply the projection
+onto M, the orthogonal projection onto a tangent space, the exponential map and the logarithm. Everything else has a
+default built from these four; a subclass overrides a default where a closed form is more accurate or faster.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+
+import geoopt
+import torch
+from torch import Tensor
+
+from manifold_gen import numerics
+
+
+class Manifold(geoopt.Manifold):
+    """A Riemannian manifold with everything that generative models ask of it.
+
+    Args follow geoopt's names and order, so geoopt's optimisers work. Two things differ from geoopt: ``size`` counts
+    batch dimensions only (the point shape is the manifold's), and scalars per point have shape ``(*batch,)``.
+
+    Attributes:
+        shape: shape of one point in ambient coordinates.
+        dim: intrinsic dimension n.
+        log_volume: logarithm of the Riemannian volume, ``inf`` where M is not compact.
+        injectivity_radius: radius within which every exponential map is a diffeomorphism.
+        curvature: the sectional curvature where it is constant, else ``None``.
+        spec: text from which ``manifolds.from_spec`` rebuilds the manifold, e.g. ``"sphere:2"``.
+    """
+
+    name = "manifold"
+    reversible = False
+    ndim = 1
+    shape: tuple[int, ...]
+    dim: int
+    log_volume: float = math.inf
+    injectivity_radius: float = math.inf
+    curvature: float | None = None
+    spec: str
+
+    # ---- required -----------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def projx(self, x: Tensor) -> Tensor:
+        """The nearest point of M to the ambient array ``x``."""
+
+    @abstractmethod
+    def proju(self, x: Tensor, u: Tensor) -> Tensor:
+        """Orthogonal projection of ``u`` onto T_xM, orthogonal for the ambient form."""
+
+    @abstractmethod
+    def expmap(self, x: Tensor, u: Tensor) -> Tensor:
+        """Exponential map exp_x(u)."""
+
+    @abstractmethod
+    def logmap(self, x: Tensor, y: Tensor) -> Tensor:
+        """Inverse of ``expmap`` inside the injectivity radius."""
+
+    # ---- metric -------------------------------------------------------------------------------------------------
+
+    def inner(self, x: Tensor, u: Tensor, v: Tensor | None = None, *, keepdim: bool = False) -> Tensor:
+        """Riemannian inner product ⟨u, v⟩_x; default: the ambient Euclidean one."""
+        v = u if v is None else v
+        return self._sum(u * v, keepdim=keepdim)
+
+    def norm(self, x: Tensor, u: Tensor, *, keepdim: bool = False) -> Tensor:
+        """Riemannian length |u|_x, with a zero gradient (not NaN) at u = 0."""
+        return numerics.safe_sqrt(self.inner(x, u, keepdim=keepdim))
+
+    def dist(self, x: Tensor, y: Tensor, *, keepdim: bool = False) -> Tensor:
+        """Geodesic distance."""
+        return self.norm(x, self.logmap(x, y), keepdim=keepdim)
+
+    def dist2(self, x: Tensor, y: Tensor, *, keepdim: bool = False) -> Tensor:
+        """Squared geodesic distance, smooth at x = y."""
+        return self.inner(x, self.logmap(x, y), keepdim=keepdim)
+
+    def egrad2rgrad(self, x: Tensor, u: Tensor) -> Tensor:
+        """Riemannian gradient from the ambient one."""
+        return self.proju(x, u)
+
+    def retr(self, x: Tensor, u: Tensor) -> Tensor:
+        """Retraction; the exponential map unless a cheaper one is given."""
+        return self.expmap(x, u)
+
+    def transp(self, x: Tensor, y: Tensor, v: Tensor) -> Tensor:
+        """Transport of ``v`` from T_xM to T_yM; default: by projection."""
+        return self.proju(y, v)
+
+    # ---- points and frames --------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def origin(
+        self, *size: int, dtype: torch.dtype | None = None, device: torch.device | None = None, seed: int | None = None
+    ) -> Tensor:
+        """A distinguished point, repeated to ``(*size, *shape)``; ``seed`` is geoopt's and is ignored."""
+
+    def tangent_basis(self, x: Tensor) -> Tensor:
+        """Basis of T_xM, orthonormal for ``inner``, as ``(*batch, n, *shape)``; deterministic, carries no gradient.
+
+        The default takes the leading left singular vectors of the projector and orthonormalises them for the metric;
+        it does not promise one orientation. Manifolds in use override it.
+        """
+        with torch.no_grad():
+            batch, size = self._batch(x), math.prod(self.shape)
+            eye = torch.eye(size, dtype=x.dtype, device=x.device).reshape(size, *self.shape)
+            point = x.unsqueeze(len(batch)).expand(*batch, size, *self.shape)
+            projector = self.proju(point, eye.expand_as(point)).reshape(*batch, size, size)
+            _, _, rows = torch.linalg.svd(projector)
+            frame = rows[..., : self.dim, :].reshape(*batch, self.dim, *self.shape)
+            gram = self._gram(x, frame)
+            lower = torch.linalg.cholesky(gram)
+            flat = frame.reshape(*batch, self.dim, size)
+            return torch.linalg.solve_triangular(lower, flat, upper=False).reshape(*batch, self.dim, *self.shape)
+
+    def from_coordinates(self, x: Tensor, coordinates: Tensor) -> Tensor:
+        """Tangent vector with the given ``(*batch, n)`` coordinates in ``tangent_basis(x)``."""
+        basis = self.tangent_basis(x)
+        weights = coordinates.reshape(*coordinates.shape, *(1,) * len(self.shape))
+        return (weights * basis).sum(len(coordinates.shape) - 1)
+
+    def to_coordinates(self, x: Tensor, u: Tensor) -> Tensor:
+        """Coordinates ``(*batch, n)`` of a tangent vector in ``tangent_basis(x)``."""
+        basis = self.tangent_basis(x)
+        axis = basis.dim() - len(self.shape) - 1
+        return self.inner(x.unsqueeze(axis), basis, u.unsqueeze(axis))
+
+    def random_tangent(self, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+        """Standard normal vector of T_xM: E[v ⊗ v] is the identity of the tangent space."""
+        size = (*self._batch(x), self.dim)
+        coordinates = torch.randn(size, generator=generator, dtype=x.dtype, device=x.device)
+        return self.from_coordinates(x, coordinates)
+
+    def random_uniform(
+        self,
+        *size: int,
+        generator: torch.Generator | None = None,
+        dtype: torch.dtype | None = None,
+        device: torch.device | None = None,
+    ) -> Tensor:
+        """``(*size, *shape)`` points, uniform for the Riemannian volume; compact manifolds only."""
+        raise ValueError(f"{self} has infinite volume and no uniform distribution; use a wrapped normal instead")
+
+    # ---- what networks see --------------------------------------------------------------------------------------
+
+    @property
+    def embed_dim(self) -> int:
+        """Length D of the last axis of ``embed``."""
+        return math.prod(self.shape)
+
+    def embed(self, x: Tensor) -> Tensor:
+        """The point as a network sees it, ``(*batch, D)``."""
+        return x.reshape(*self._batch(x), -1)
+
+    def unembed(self, y: Tensor) -> Tensor:
+        """Point from a network's output ``(*batch, D)``; ``unembed(embed(x)) = x``, a submersion near the image."""
+        return self.projx(y.reshape(*y.shape[:-1], *self.shape))
+
+    def wave_coordinates(self, x: Tensor) -> Tensor:
+        """Coordinates ``(*batch, C)`` whose waves cos(k·c), sin(k·c) are smooth functions on M."""
+        return self.embed(x)
+
+    def wave_vectors(self, degree: float, count: int, *, generator: torch.Generator | None = None) -> Tensor:
+        """``(count', C)`` wave vectors k of length at most ``degree`` for ``wave_coordinates``.
+
+        Default: ``count`` draws, uniform in direction and in length. A torus returns its integer lattice instead.
+        """
+        direction = torch.randn(count, self.embed_dim, generator=generator)
+        length = degree * torch.rand(count, 1, generator=generator)
+        return length * direction / direction.norm(dim=-1, keepdim=True)
+
+    # ---- volumes ------------------------------------------------------------------------------------------------
+
+    def log_sqrt_det_metric(self, x: Tensor) -> Tensor:
+        """log √det of the metric relative to the ambient form, ``(*batch,)``; zero for an embedded metric."""
+        basis = self.tangent_basis(x)
+        flat = basis.reshape(*basis.shape[: basis.dim() - len(self.shape)], -1)
+        return -0.5 * torch.linalg.slogdet(flat @ flat.mT).logabsdet
+
+    def log_det_exp(self, x: Tensor, u: Tensor) -> Tensor:
+        """log |det d(exp_x)_u| between orthonormal frames of T_xM and T_{exp_x(u)}M, ``(*batch,)``, by autodiff."""
+        y = self.expmap(x, u).detach()
+        source, target = self.tangent_basis(x), self.tangent_basis(y)
+        axis = len(self._batch(x))
+
+        def push(v: Tensor) -> Tensor:
+            return torch.func.jvp(lambda w: self.expmap(x, w), (u,), (v,))[1]
+
+        images = torch.func.vmap(push, in_dims=axis, out_dims=axis)(source)
+        jacobian = self.inner(
+            y.unsqueeze(axis).unsqueeze(axis), target.unsqueeze(axis + 1), images.unsqueeze(axis)
+        )
+        return torch.linalg.slogdet(jacobian).logabsdet
+
+    # ---- promises -----------------------------------------------------------------------------------------------
+
+    def safe_radius(self, dtype: torch.dtype) -> float:
+        """Distance from the origin within which the maps keep their promised accuracy."""
+        return math.inf
+
+    # ---- helpers ------------------------------------------------------------------------------------------------
+
+    def _batch(self, x: Tensor) -> torch.Size:
+        return x.shape[: x.dim() - len(self.shape)]
+
+    def _sum(self, u: Tensor, *, keepdim: bool = False) -> Tensor:
+        return u.sum(tuple(range(-len(self.shape), 0)), keepdim=keepdim)
+
+    def _gram(self, x: Tensor, frame: Tensor) -> Tensor:
+        axis = len(self._batch(x))
+        return self.inner(x.unsqueeze(axis).unsqueeze(axis), frame.unsqueeze(axis), frame.unsqueeze(axis + 1))
+
+    def _check_point_on_manifold(
+        self, x: Tensor, *, atol: float = 1e-5, rtol: float = 1e-5
+    ) -> tuple[bool, str | None]:
+        deviation = (self.projx(x) - x).abs().amax() if x.numel() else torch.zeros(())
+        bound = atol + rtol * (x.abs().amax() if x.numel() else 0.0)
+        if bool(deviation <= bound):
+            return True, None
+        return False, f"largest deviation from {self} is {float(deviation):.3g}, allowed {float(bound):.3g}"
+
+    def _check_vector_on_tangent(
+        self, x: Tensor, u: Tensor, *, atol: float = 1e-5, rtol: float = 1e-5
+    ) -> tuple[bool, str | None]:
+        deviation = (self.proju(x, u) - u).abs().amax() if u.numel() else torch.zeros(())
+        bound = atol + rtol * (u.abs().amax() if u.numel() else 0.0)
+        if bool(deviation <= bound):
+            return True, None
+        return False, f"largest normal part is {float(deviation):.3g}, allowed {float(bound):.3g}"
+
+    def extra_repr(self) -> str:
+        return ""
+
+    def __repr__(self) -> str:
+        return self.spec

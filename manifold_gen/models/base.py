@@ -1,0 +1,45 @@
+"""What training asks of a generative model."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from manifold_gen.distributions.base import Sampler
+
+
+class GenerativeModel(Sampler):
+    """A sampler that learns: named loss terms per sample, whose sum is minimised.
+
+    Random inputs of the loss (probes, latents, proposal points, noise) come from ``auxiliary`` as tensors with one row a
+    sample, so that the trainer can draw them for a whole batch and hand each process its rows: what a sample sees is a
+    function of the seed, the step and its place in the batch, never of the process it landed on.
+
+    ``hyperparameters`` are the constructor's keyword arguments beside ``manifold``, plain numbers, strings and lists:
+    with the manifold's ``spec`` and the tensors they are all that a checkpoint keeps.
+    """
+
+    hyperparameters: dict[str, object]
+
+    @abstractmethod
+    def losses(
+        self, x: Tensor, context: Tensor | None = None, auxiliary: Mapping[str, Tensor] | None = None
+    ) -> dict[str, Tensor]:
+        """Weighted loss terms, each ``(batch,)``, under the names they are logged by; the loss is their sum."""
+
+    def auxiliary(self, n: int, generator: torch.Generator | None = None) -> dict[str, Tensor]:
+        """Random inputs of ``losses`` for ``n`` samples, each with leading dimension ``n``."""
+        return {}
+
+    def loss(
+        self, x: Tensor, context: Tensor | None = None, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Loss per sample, ``(batch,)``, unreduced."""
+        terms = self.losses(x, context, self.auxiliary(x.shape[0], generator))
+        return torch.stack(list(terms.values())).sum(0)
+
+    def set_progress(self, fraction: float) -> None:
+        """Told by the trainer before each step: the share of the training that is done, in [0, 1]."""
