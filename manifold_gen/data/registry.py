@@ -1,0 +1,100 @@
+"""The data sets that are known by name."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from manifold_gen.data.base import Dataset
+from manifold_gen.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Source:
+    """A named data set before it is loaded.
+
+    Attributes:
+        name: as in ``load_dataset(name)``.
+        manifold: spec of its manifold, e.g. ``"torus:2"``.
+        rows: number of points.
+        origin: where the data come from, in a sentence.
+        licence: of the data.
+        load: ``load(split_seed=…, dtype=…, **options) -> Dataset``.
+        available: says whether ``load`` needs no download.
+    """
+
+    name: str
+    manifold: str
+    rows: int
+    origin: str
+    licence: str
+    load: Callable[..., Dataset]
+    available: Callable[[], bool] = lambda: True
+
+
+_SOURCES: dict[str, Source] = {}
+
+
+def register(*sources: Source) -> None:
+    """Make data sets known by name; ``UsageError`` where a name is taken by another one."""
+    for source in sources:
+        if _SOURCES.setdefault(source.name, source) is not source:
+            raise UsageError(f"a data set named {source.name!r} is registered already; choose another name")
+
+
+def list_datasets() -> list[Source]:
+    """All registered data sets, by name.
+
+    >>> "ramachandran" in [source.name for source in list_datasets()]
+    True
+    """
+    return [_SOURCES[name] for name in sorted(_SOURCES)]
+
+
+def find_source(name: str) -> Source:
+    """The registered data set of that name; ``UsageError`` suggests the nearest name where there is none."""
+    if name in _SOURCES:
+        return _SOURCES[name]
+    near = difflib.get_close_matches(name, _SOURCES, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(sorted(_SOURCES))}"
+    raise UsageError(f"no data set is called {name!r}; {hint} A data set of your own is 'package.module:function'")
+
+
+def load_dataset(name: str, split_seed: int = 0, dtype: torch.dtype = torch.float32, **options: object) -> Dataset:
+    """Load a data set by name, or by ``"package.module:function"`` for one of your own.
+
+    Args:
+        name: a registered name, or a function called as ``function(split_seed=…, dtype=…, **options)``.
+        split_seed: seed of the 80/10/10 split (and of nothing else).
+        dtype: floating type of the points.
+        options: of the data set, e.g. ``split="published"`` for the Earth sets.
+
+    Raises:
+        UsageError: unknown name or option.
+        DataError: the files cannot be had or are not what they should be.
+
+    >>> data = load_dataset("ramachandran")
+    >>> data.manifold, tuple(data.train.x.shape), len(data.val), len(data.test)
+    (torus:2, (80654, 2), 10081, 10081)
+    """
+    load = _import(name) if ":" in name else find_source(name).load
+    try:
+        return load(split_seed=split_seed, dtype=dtype, **options)
+    except TypeError as error:
+        if "keyword argument" not in str(error):
+            raise
+        raise UsageError(f"data set {name!r}: {error}; its options are the keyword arguments of its loader") from error
+
+
+def _import(reference: str) -> Callable[..., Dataset]:
+    module, _, function = reference.partition(":")
+    try:
+        return getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError) as error:
+        raise UsageError(
+            f"cannot load a data set from {reference!r}: {error}; expected 'package.module:function'"
+        ) from error
