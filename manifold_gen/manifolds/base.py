@@ -1,8 +1,9 @@
 """What every manifold supplies, and what follows from it.
 
-A manifold M is embedded in an ambient array space: a point has shape ``(*batch, *shape)``. It must supply the projection
-onto M, the orthogonal projection onto a tangent space, the exponential map and the logarithm. Everything else has a
-default built from these four; a subclass overrides a default where a closed form is more accurate or faster.
+A manifold M is embedded in an ambient array space: a point has shape ``(*batch, *shape)``. It must supply the
+projection onto M, the orthogonal projection onto a tangent space, the exponential map and the logarithm. Everything
+else has a default built from these four; a subclass overrides a default where a closed form is more accurate or
+faster.
 """
 
 from __future__ import annotations
@@ -191,9 +192,7 @@ class Manifold(geoopt.Manifold):
             return torch.func.jvp(lambda w: self.expmap(x, w), (u,), (v,))[1]
 
         images = torch.func.vmap(push, in_dims=axis, out_dims=axis)(source)
-        jacobian = self.inner(
-            y.unsqueeze(axis).unsqueeze(axis), target.unsqueeze(axis + 1), images.unsqueeze(axis)
-        )
+        jacobian = self.inner(y.unsqueeze(axis).unsqueeze(axis), target.unsqueeze(axis + 1), images.unsqueeze(axis))
         return torch.linalg.slogdet(jacobian).logabsdet
 
     # ---- promises -----------------------------------------------------------------------------------------------
@@ -214,9 +213,7 @@ class Manifold(geoopt.Manifold):
         axis = len(self._batch(x))
         return self.inner(x.unsqueeze(axis).unsqueeze(axis), frame.unsqueeze(axis), frame.unsqueeze(axis + 1))
 
-    def _check_point_on_manifold(
-        self, x: Tensor, *, atol: float = 1e-5, rtol: float = 1e-5
-    ) -> tuple[bool, str | None]:
+    def _check_point_on_manifold(self, x: Tensor, *, atol: float = 1e-5, rtol: float = 1e-5) -> tuple[bool, str | None]:
         deviation = (self.projx(x) - x).abs().amax() if x.numel() else torch.zeros(())
         bound = atol + rtol * (x.abs().amax() if x.numel() else 0.0)
         if bool(deviation <= bound):

@@ -76,7 +76,9 @@ class Torus(Manifold):
         top = int(degree)
         axes = [k * torch.eye(self.dim)[i] for k in range(1, top + 1) for i in range(self.dim)]
         if (2 * top + 1) ** self.dim <= 20_000:
-            lattice = [torch.tensor(k, dtype=torch.get_default_dtype()) for k in product(range(-top, top + 1), repeat=self.dim)]
+            lattice = [
+                torch.tensor(k, dtype=torch.get_default_dtype()) for k in product(range(-top, top + 1), repeat=self.dim)
+            ]
             half = [k for k in lattice if _leads_positive(k) and k.norm() <= degree]
             return torch.stack(sorted(half, key=lambda k: (float(k.norm()), k.tolist()))[:count])
         return torch.stack(axes)
