@@ -1,7 +1,8 @@
-"""The two things a sampler and a density promise."""
+"""The two things a sampler and a density promise, and the batched families that mixtures are made of."""
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 
 import torch
@@ -18,15 +19,43 @@ class Sampler(nn.Module, ABC):
         self.manifold = manifold
 
     @abstractmethod
-    def sample(
-        self, n: int, context: Tensor | None = None, generator: torch.Generator | None = None
-    ) -> Tensor:
+    def sample(self, n: int, context: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
         """Draw ``(n, *manifold.shape)`` points; ``context`` is ``(n, c)`` where the sampler takes one."""
 
 
 class Distribution(Sampler):
-    """A sampler with a density with respect to the Riemannian volume, in nats."""
+    """A sampler with a density with respect to the Riemannian volume, in nats.
+
+    A distribution without conditioning gives the same answer for every ``context``: p(x | context) = p(x).
+    """
 
     @abstractmethod
     def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Log-density at ``x``, shape ``(*batch,)``; deterministic."""
+
+
+class Family(Distribution):
+    """A distribution whose parameters may carry one leading axis of K members, evaluated in one tensor operation.
+
+    ``batch_shape`` is ``()`` or ``(K,)``. It broadcasts against the batch axes of x, as in ``torch.distributions``:
+    ``log_prob(x[:, None])`` of K members at N points is ``(N, K)``.
+    """
+
+    def __init__(self, manifold: Manifold, batch_shape: tuple[int, ...]) -> None:
+        super().__init__(manifold)
+        if len(batch_shape) > 1:
+            raise ValueError(
+                f"{type(self).__name__} parameters may carry one batch axis, got batch shape {tuple(batch_shape)}; "
+                "flatten the members into one axis"
+            )
+        self.batch_shape = torch.Size(batch_shape)
+
+    @abstractmethod
+    def draw(self, member: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """One point of each listed member: indices ``(m,)`` in 0 … K−1 to points ``(m, *shape)``."""
+
+    def sample(self, n: int, context: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
+        """Draw ``(n, *batch_shape, *manifold.shape)`` points, n of every member."""
+        members = math.prod(self.batch_shape)
+        points = self.draw(torch.arange(members).repeat(n), generator)
+        return points.reshape(n, *self.batch_shape, *self.manifold.shape)

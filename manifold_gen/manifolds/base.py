@@ -30,6 +30,7 @@ class Manifold(geoopt.Manifold):
         log_volume: logarithm of the Riemannian volume, ``inf`` where M is not compact.
         injectivity_radius: radius within which every exponential map is a diffeomorphism.
         curvature: the sectional curvature where it is constant, else ``None``.
+        period: on a flat torus whose points are angles, the period common to all coordinates, else ``None``.
         spec: text from which ``manifolds.from_spec`` rebuilds the manifold, e.g. ``"sphere:2"``.
     """
 
@@ -41,6 +42,7 @@ class Manifold(geoopt.Manifold):
     log_volume: float = math.inf
     injectivity_radius: float = math.inf
     curvature: float | None = None
+    period: float | None = None
     spec: str
 
     # ---- required -----------------------------------------------------------------------------------------------
