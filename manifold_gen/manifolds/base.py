@@ -148,6 +148,11 @@ class Manifold(geoopt.Manifold):
         """``(*size, *shape)`` points, uniform for the Riemannian volume; compact manifolds only."""
         raise ValueError(f"{self} has infinite volume and no uniform distribution; use a wrapped normal instead")
 
+    @property
+    def factors(self) -> tuple[Manifold, ...]:
+        """The factors of a product; elsewhere the manifold itself alone."""
+        return (self,)
+
     # ---- what networks see --------------------------------------------------------------------------------------
 
     @property

@@ -1,0 +1,63 @@
+"""Manifolds from text: ``"sphere:2"``, ``"so3"``, ``"sphere:2 x euclidean:1"``, ``"geoopt.Stiefel:4,2"``."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import re
+
+from manifold_gen.errors import UsageError
+from manifold_gen.manifolds.base import Manifold
+from manifold_gen.manifolds.product import Product
+
+_PACKAGE = "manifold_gen.manifolds"
+_SIZED = {
+    "euclidean": "euclidean:Euclidean",
+    "sphere": "sphere:Sphere",
+    "torus": "torus:Torus",
+    "poincare": "hyperbolic:PoincareBall",
+    "lorentz": "hyperbolic:Lorentz",
+}
+_PLAIN = {"so3": "rotations:SO3"}
+
+
+def from_spec(text: str) -> Manifold:
+    """The manifold that a specification names; inverse of the attribute ``spec``.
+
+    A factor is ``name:n`` with n the intrinsic dimension (``euclidean``, ``sphere``, ``torus``, ``poincare``,
+    ``lorentz``), or ``so3``; factors are joined by `` x ``.
+
+    Raises:
+        UsageError: for an unknown name or a size that is not a positive whole number.
+
+    Example:
+        >>> from_spec("so3 x torus:2").dim
+        5
+    """
+    factors = [_factor(part) for part in re.split(r"\s+x\s+|\s*×\s*", text.strip())]
+    return factors[0] if len(factors) == 1 else Product(*factors)
+
+
+def _factor(text: str) -> Manifold:
+    name, _, size = (part.strip() for part in text.partition(":"))
+    if name in _PLAIN and not size:
+        return _load(_PLAIN[name])()
+    if name in _SIZED and size.isdecimal() and int(size) > 0:
+        return _load(_SIZED[name])(int(size))
+    raise UsageError(_complaint(text, name))
+
+
+def _load(target: str) -> type[Manifold]:
+    module, _, attribute = target.partition(":")
+    return getattr(importlib.import_module(f"{_PACKAGE}.{module}"), attribute)
+
+
+def _complaint(text: str, name: str) -> str:
+    if name in _PLAIN:
+        return f"manifold {text!r}: {name} takes no size; write {name!r}"
+    if name in _SIZED:
+        return f"manifold {text!r}: {name} needs its dimension, a positive whole number; write for example '{name}:2'"
+    known = [*_SIZED, *_PLAIN]
+    near = difflib.get_close_matches(name.lower(), known, 1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return f"unknown manifold {text!r}{hint} Known: {', '.join(known)}; join factors by ' x '"
