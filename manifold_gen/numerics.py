@@ -78,13 +78,6 @@ def sinc_sqrt(s: Tensor) -> Tensor:
     return torch.where(near, _series(_SINC, torch.where(near, s, 0.0)), torch.sin(root) / root)
 
 
-def cosh_sqrt(s: Tensor) -> Tensor:
-    """cosh √s for s ≥ 0, analytic in s."""
-    near = s < 1.0
-    root = torch.sqrt(torch.where(near, 1.0, s))
-    return torch.where(near, _series(_COSH, torch.where(near, s, 0.0)), torch.cosh(root))
-
-
 def sinhc_sqrt(s: Tensor) -> Tensor:
     """sinh √s / √s for s ≥ 0, analytic in s, 1 at s = 0."""
     near = s < 1.0
@@ -106,6 +99,13 @@ def tanhc_sqrt(s: Tensor) -> Tensor:
     root = torch.sqrt(torch.where(near, 1.0, s))
     t = torch.where(near, s, 0.0)
     return torch.where(near, _series(_SINHC, t) / _series(_COSH, t), torch.tanh(root) / root)
+
+
+def sech2_sqrt(s: Tensor) -> Tensor:
+    """1 / cosh² √s for s ≥ 0, analytic in s, without overflow at large s."""
+    near = s < 1.0
+    decay = torch.exp(-2 * torch.sqrt(torch.where(near, 1.0, s)))
+    return torch.where(near, _series(_COSH, torch.where(near, s, 0.0)) ** -2, 4 * decay / (1 + decay) ** 2)
 
 
 def asinhc_sqrt(s: Tensor) -> Tensor:

@@ -16,6 +16,15 @@ import torch
 from torch import Tensor
 
 from manifold_gen import numerics
+from manifold_gen.errors import CutLocusError
+from manifold_gen.manifolds.precision import widen_half
+
+# Every method that takes or makes points; see ``precision.widen_half``.
+_MAPS = (
+    "projx proju expmap logmap inner norm dist dist2 egrad2rgrad retr transp origin tangent_basis from_coordinates "
+    "to_coordinates random_tangent random_uniform embed unembed wave_coordinates log_sqrt_det_metric log_det_exp "
+    "at_cut_locus checked_logmap"
+)
 
 
 class Manifold(geoopt.Manifold):
@@ -45,6 +54,12 @@ class Manifold(geoopt.Manifold):
     period: float | None = None
     spec: str
 
+    def __init_subclass__(cls, **kwargs: object) -> None:
+        super().__init_subclass__(**kwargs)
+        for name in _MAPS.split():
+            if name in cls.__dict__:
+                setattr(cls, name, widen_half(cls.__dict__[name]))
+
     # ---- required -----------------------------------------------------------------------------------------------
 
     @abstractmethod
@@ -62,6 +77,28 @@ class Manifold(geoopt.Manifold):
     @abstractmethod
     def logmap(self, x: Tensor, y: Tensor) -> Tensor:
         """Inverse of ``expmap`` inside the injectivity radius."""
+
+    def at_cut_locus(self, x: Tensor, y: Tensor) -> Tensor:
+        """Boolean ``(*batch,)``: no single shortest geodesic joins x and y, to rounding; default: never.
+
+        There ``logmap`` is finite and of the right length, but its direction is a fixed arbitrary choice.
+        """
+        return torch.zeros(torch.broadcast_shapes(self._batch(x), self._batch(y)), dtype=torch.bool, device=x.device)
+
+    def checked_logmap(self, x: Tensor, y: Tensor) -> Tensor:
+        """``logmap`` that refuses pairs without a unique answer instead of picking one.
+
+        Raises:
+            CutLocusError: some pairs are ``at_cut_locus``; the message counts them and names the first.
+        """
+        cut = self.at_cut_locus(x, y)
+        if bool(cut.any()):
+            first = tuple(cut.nonzero()[0].tolist())
+            raise CutLocusError(
+                f"{int(cut.sum())} of {cut.numel()} pairs on {self} have no unique logarithm (first at index {first}); "
+                "move those points, or call logmap, which picks a direction"
+            )
+        return self.logmap(x, y)
 
     # ---- metric -------------------------------------------------------------------------------------------------
 
@@ -184,23 +221,35 @@ class Manifold(geoopt.Manifold):
     # ---- volumes ------------------------------------------------------------------------------------------------
 
     def log_sqrt_det_metric(self, x: Tensor) -> Tensor:
-        """log √det of the metric relative to the ambient form, ``(*batch,)``; zero for an embedded metric."""
+        """log √det of the metric relative to the ambient form, ``(*batch,)``; zero for an embedded metric.
+
+        Differentiable in x: the value comes from a frame without gradient, the gradient from the metric in that frame.
+        """
         basis = self.tangent_basis(x)
         flat = basis.reshape(*basis.shape[: basis.dim() - len(self.shape)], -1)
-        return -0.5 * torch.linalg.slogdet(flat @ flat.mT).logabsdet
+        value = -0.5 * torch.linalg.slogdet(flat @ flat.mT).logabsdet
+        metric = 0.5 * torch.linalg.slogdet(self._gram(x, basis)).logabsdet
+        return value + metric - metric.detach()
 
     def log_det_exp(self, x: Tensor, u: Tensor) -> Tensor:
-        """log |det d(exp_x)_u| between orthonormal frames of T_xM and T_{exp_x(u)}M, ``(*batch,)``, by autodiff."""
-        y = self.expmap(x, u).detach()
-        source, target = self.tangent_basis(x), self.tangent_basis(y)
+        """log |det d(exp_x)_u| between orthonormal frames of T_xM and T_{exp_x(u)}M, ``(*batch,)``, by autodiff.
+
+        The frames carry no gradient. What they lose where the metric varies is given back through
+        ``log_sqrt_det_metric`` at both ends.
+        """
+        y = self.expmap(x, u)
+        foot = y.detach()
+        source, target = self.tangent_basis(x), self.tangent_basis(foot)
         axis = len(self._batch(x))
 
         def push(v: Tensor) -> Tensor:
             return torch.func.jvp(lambda w: self.expmap(x, w), (u,), (v,))[1]
 
         images = torch.func.vmap(push, in_dims=axis, out_dims=axis)(source)
-        jacobian = self.inner(y.unsqueeze(axis).unsqueeze(axis), target.unsqueeze(axis + 1), images.unsqueeze(axis))
-        return torch.linalg.slogdet(jacobian).logabsdet
+        point = foot.unsqueeze(axis).unsqueeze(axis)
+        jacobian = self.inner(point, target.unsqueeze(axis + 1), images.unsqueeze(axis))
+        correction = self.log_sqrt_det_metric(y) - self.log_sqrt_det_metric(x)
+        return torch.linalg.slogdet(jacobian).logabsdet + correction - correction.detach()
 
     # ---- promises -----------------------------------------------------------------------------------------------
 
@@ -241,3 +290,7 @@ class Manifold(geoopt.Manifold):
 
     def __repr__(self) -> str:
         return self.spec
+
+
+for _name in _MAPS.split():
+    setattr(Manifold, _name, widen_half(getattr(Manifold, _name)))
