@@ -1,0 +1,44 @@
+"""Generative models by name."""
+
+from __future__ import annotations
+
+import importlib
+
+from manifold_gen.distributions.base import Sampler
+from manifold_gen.errors import UsageError
+
+REGISTRY = {
+    "free-form-flow": "manifold_gen.models.free_form_flow:FreeFormFlow",
+}
+
+
+def resolve(name: str) -> type[Sampler]:
+    """The class called ``name``: an entry of ``REGISTRY`` or ``"package.module:Class"``.
+
+    Raises:
+        UsageError: no such entry, module or class, or the class is no ``Sampler``.
+
+    Example:
+        >>> resolve("manifold_gen.models.base:GenerativeModel").__name__
+        'GenerativeModel'
+    """
+    path = REGISTRY.get(name, name)
+    module_name, _, class_name = path.partition(":")
+    if not class_name:
+        raise UsageError(f"no model is called {name!r}; known: {', '.join(REGISTRY)}, or give 'package.module:Class'")
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"model {name!r}: {error}; install the package or set PYTHONPATH so that it is found"
+        ) from error
+    found = getattr(module, class_name, None)
+    if not (isinstance(found, type) and issubclass(found, Sampler)):
+        raise UsageError(f"model {name!r}: {module_name} has no class {class_name} derived from GenerativeModel")
+    return found
+
+
+def name_of(model_class: type[Sampler]) -> str:
+    """The name that ``resolve`` turns into ``model_class``."""
+    path = f"{model_class.__module__}:{model_class.__qualname__}"
+    return next((name for name, entry in REGISTRY.items() if entry == path), path)

@@ -41,5 +41,15 @@ class GenerativeModel(Sampler):
         terms = self.losses(x, context, self.auxiliary(x.shape[0], generator))
         return torch.stack(list(terms.values())).sum(0)
 
+    def validation(
+        self, x: Tensor, context: Tensor | None = None, auxiliary: Mapping[str, Tensor] | None = None
+    ) -> dict[str, Tensor]:
+        """Terms ``(batch,)`` whose sum decides which weights are kept and when to stop early; default: ``losses``.
+
+        A model whose loss changes with ``set_progress`` overrides this with terms that do not, nearest the negative
+        log-likelihood. ``auxiliary`` holds the same random inputs at every call of one run.
+        """
+        return self.losses(x, context, auxiliary)
+
     def set_progress(self, fraction: float) -> None:
         """Told by the trainer before each step: the share of the training that is done, in [0, 1]."""
