@@ -205,6 +205,19 @@ class Manifold(geoopt.Manifold):
         """Point from a network's output ``(*batch, D)``; ``unembed(embed(x)) = x``, a submersion near the image."""
         return self.projx(y.reshape(*y.shape[:-1], *self.shape))
 
+    @property
+    def displacement_dim(self) -> int:
+        """Length of the last axis of the ``y`` that ``displace`` takes."""
+        return self.embed_dim
+
+    def displace(self, x: Tensor, y: Tensor) -> Tensor:
+        """The point reached from ``x`` by an unconstrained network output ``y``, smooth in both; ``displace(x, 0) = x``.
+
+        On a compact manifold a map x ↦ displace(x, h(x)) is homotopic to the identity, so it reaches every point.
+        Default: an addition in the embedding, ``unembed(embed(x) + y)``.
+        """
+        return self.unembed(self.embed(x) + y)
+
     def wave_coordinates(self, x: Tensor) -> Tensor:
         """Coordinates ``(*batch, C)`` whose waves cos(k·c), sin(k·c) are smooth functions on M."""
         return self.embed(x)

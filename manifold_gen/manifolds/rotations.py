@@ -61,6 +61,15 @@ class SO3(Manifold):
     ) -> Tensor:
         return torch.eye(3, dtype=dtype, device=device).expand(*size, 3, 3).clone()
 
+    @property
+    def displacement_dim(self) -> int:
+        """3: a rotation vector in the body frame."""
+        return 3
+
+    def displace(self, x: Tensor, y: Tensor) -> Tensor:
+        """x · exp(hat(y)): the left-invariant frame is global, so three numbers reach every rotation."""
+        return x @ matrix_from_axis_angle(y)
+
     def tangent_basis(self, x: Tensor) -> Tensor:
         with torch.no_grad():
             first, second, third = x.unbind(-1)

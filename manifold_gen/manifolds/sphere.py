@@ -106,6 +106,10 @@ class Sphere(Manifold):
         pole[0] = 1.0
         return pole.repeat(*size, 1) if size else pole
 
+    def displace(self, x: Tensor, y: Tensor) -> Tensor:
+        """exp_x of the tangential part of ``y``, so that a continuous ``y`` never meets a singular point."""
+        return self.expmap(x, self.proju(x, y))
+
     def tangent_basis(self, x: Tensor) -> Tensor:
         """Columns 1 … n of the reflection that takes the pole ±e₀ to x, as ``(*batch, n, n + 1)``.
 

@@ -114,6 +114,15 @@ class Torus(Manifold):
         cosine, sine = y.split(self.dim, -1)
         return wrap_angle(torch.atan2(sine, cosine))
 
+    @property
+    def displacement_dim(self) -> int:
+        """n: one angle each."""
+        return self.dim
+
+    def displace(self, x: Tensor, y: Tensor) -> Tensor:
+        """x + y, wrapped."""
+        return wrap_angle(x + y)
+
     def log_sqrt_det_metric(self, x: Tensor) -> Tensor:
         """Zero: the metric is the ambient one."""
         return x.new_zeros(self._batch(x))

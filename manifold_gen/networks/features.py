@@ -1,0 +1,53 @@
+"""Bounded waves on a manifold, appended to its embedding: what lets a small network see fine structure."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from manifold_gen import seeds
+from manifold_gen.manifolds.base import Manifold
+
+
+class WaveFeatures(nn.Module):
+    r"""The embedding of a point and its waves :math:`[e(x),\ \cos(k_j\cdot c(x)),\ \sin(k_j\cdot c(x))]`.
+
+    The coordinates c and the wave vectors k come from the manifold: the integer lattice on a torus (circular
+    harmonics), random isotropic vectors on the embedding elsewhere (random Fourier features).
+
+    Args:
+        manifold: where the points live.
+        degree: largest length of a wave vector; 0 keeps the embedding alone.
+        count: at most so many wave vectors.
+        seed: of the random wave vectors.
+    """
+
+    def __init__(self, manifold: Manifold, degree: float, count: int, seed: int = 0) -> None:
+        super().__init__()
+        self.manifold = manifold
+        vectors = (
+            manifold.wave_vectors(degree, count, generator=seeds.generator(seed))
+            if degree > 0 and count > 0
+            else manifold.wave_vectors(1.0, 1, generator=seeds.generator(seed))[:0]
+        )
+        self.register_buffer("vectors", vectors)
+        self.out_features = manifold.embed_dim + 2 * vectors.shape[0]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features ``(*batch, out_features)`` of points ``(*batch, *shape)``."""
+        phase = self.manifold.wave_coordinates(x) @ self.vectors.to(x.dtype).mT
+        return torch.cat([self.manifold.embed(x), torch.cos(phase), torch.sin(phase)], -1)
+
+    def pushforward(self, x: Tensor, tangents: Tensor) -> tuple[Tensor, Tensor]:
+        """Features, and their derivatives along ``tangents`` ``(m, *batch, *shape)``."""
+        vectors = self.vectors.to(x.dtype)
+
+        def push(v: Tensor) -> tuple[Tensor, Tensor]:
+            embedded = torch.func.jvp(self.manifold.embed, (x,), (v,))[1]
+            return embedded, torch.func.jvp(self.manifold.wave_coordinates, (x,), (v,))[1]
+
+        embedded, moved = torch.func.vmap(push)(tangents)
+        phase = self.manifold.wave_coordinates(x) @ vectors.mT
+        cosine, sine, moved = torch.cos(phase), torch.sin(phase), moved @ vectors.mT
+        value = torch.cat([self.manifold.embed(x), cosine, sine], -1)
+        return value, torch.cat([embedded, -sine * moved, cosine * moved], -1)
