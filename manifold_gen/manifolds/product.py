@@ -139,6 +139,15 @@ class Product(Manifold):
         blocks = y.split([factor.embed_dim for factor in self.factors], -1)
         return self.join([factor.unembed(block) for factor, block in zip(self.factors, blocks, strict=True)])
 
+    @property
+    def displacement_dim(self) -> int:
+        return sum(factor.displacement_dim for factor in self.factors)
+
+    def displace(self, x: Tensor, y: Tensor) -> Tensor:
+        blocks = y.split([factor.displacement_dim for factor in self.factors], -1)
+        parts = zip(self.factors, self.split(x), blocks, strict=True)
+        return self.join([factor.displace(part, block) for factor, part, block in parts])
+
     def wave_coordinates(self, x: Tensor) -> Tensor:
         parts = zip(self.factors, self.split(x), strict=True)
         return torch.cat([factor.wave_coordinates(part) for factor, part in parts], -1)
