@@ -35,6 +35,7 @@ class Torus(Manifold):
     name = "torus"
     curvature = 0.0
     injectivity_radius = math.pi
+    period = 2 * math.pi
 
     def __init__(self, n: int) -> None:
         super().__init__()
