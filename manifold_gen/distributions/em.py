@@ -17,6 +17,7 @@ from manifold_gen.distributions.base import Family
 from manifold_gen.distributions.drawing import categories, uniforms
 from manifold_gen.distributions.mixture import Mixture
 from manifold_gen.distributions.von_mises import VonMisesProduct
+from manifold_gen.distributions.von_mises_fisher import VonMisesFisher
 
 
 class ExponentialFamily(Protocol):
@@ -79,6 +80,20 @@ def fit_von_mises_mixture(
         torch.Size([2, 1])
     """
     mixture, _ = expectation_maximisation(VonMisesProduct, x, k, generator, settings or EMSettings())
+    return mixture
+
+
+def fit_von_mises_fisher_mixture(
+    x: Tensor, k: int, generator: torch.Generator | None = None, settings: EMSettings | None = None
+) -> Mixture:
+    """Mixture of k von Mises–Fisher distributions by EM for unit vectors ``(N, n + 1)``; otherwise as above.
+
+    Example:
+        >>> points = torch.nn.functional.normalize(torch.randn(50, 3), dim=-1)
+        >>> fit_von_mises_fisher_mixture(points, 2, torch.Generator().manual_seed(0)).components.kappa.shape
+        torch.Size([2])
+    """
+    mixture, _ = expectation_maximisation(VonMisesFisher, x, k, generator, settings or EMSettings())
     return mixture
 
 

@@ -105,3 +105,11 @@ def fixed_or_positive(value: Tensor, learnable: bool, name: str, upper: float = 
 def fixed_or_point(value: Tensor, learnable: bool, manifold: Manifold) -> nn.Module:
     """A buffer, or a learnable point that starts at ``value``."""
     return Point(value, manifold) if learnable else Fixed(value)
+
+
+def broadcast(value: Tensor, shape: tuple[int, ...], name: str) -> Tensor:
+    """``value`` expanded to ``shape``, or an error that names both."""
+    try:
+        return value.expand(shape)
+    except RuntimeError as error:
+        raise ValueError(f"{name} of shape {tuple(value.shape)} must broadcast to {tuple(shape)}") from error

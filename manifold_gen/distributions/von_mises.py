@@ -9,11 +9,13 @@ import torch
 from torch import Tensor
 
 from manifold_gen.distributions.base import Family
+from manifold_gen.distributions.bessel import concentration
 from manifold_gen.distributions.drawing import uniforms
 from manifold_gen.distributions.parameters import (
     ArrayLike,
     as_points,
     as_real,
+    broadcast,
     fixed_or_point,
     fixed_or_positive,
     require,
@@ -53,16 +55,10 @@ class VonMisesProduct(Family):
         manifold = Torus(mean.shape[-1])
         super().__init__(manifold, tuple(mean.shape[:-1]))
         mean = as_points(mean, manifold, "loc")
-        concentration = as_real(kappa, "kappa").to(mean)
-        require(concentration >= 0, "kappa", concentration, "at least 0")
-        try:
-            concentration = concentration.expand_as(mean)
-        except RuntimeError as error:
-            raise ValueError(
-                f"kappa of shape {tuple(concentration.shape)} must broadcast to loc of shape {tuple(mean.shape)}"
-            ) from error
+        strength = as_real(kappa, "kappa").to(mean)
+        require(strength >= 0, "kappa", strength, "at least 0")
         self._loc = fixed_or_point(mean, learnable, manifold)
-        self._kappa = fixed_or_positive(concentration, learnable, "kappa")
+        self._kappa = fixed_or_positive(broadcast(strength, tuple(mean.shape), "kappa"), learnable, "kappa")
 
     @property
     def loc(self) -> Tensor:
@@ -105,7 +101,7 @@ class VonMisesProduct(Family):
     def from_moments(cls, moments: Tensor, kappa_max: float) -> Self:
         """Maximum likelihood for mean statistics ``(K, 2n)``, with kappa at most ``kappa_max``."""
         cosine, sine = moments.chunk(2, -1)
-        return cls(torch.atan2(sine, cosine), concentration(torch.hypot(cosine, sine), kappa_max))
+        return cls(torch.atan2(sine, cosine), concentration(torch.hypot(cosine, sine), 0.0, kappa_max))
 
 
 def sample_von_mises(kappa: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -131,20 +127,3 @@ def sample_von_mises(kappa: Tensor, generator: torch.Generator | None = None) ->
         angle = angle.index_put((todo[accept],), 2 * half[accept])
         todo = todo[~accept]
     return angle.reshape(kappa.shape)
-
-
-def concentration(length: Tensor, kappa_max: float) -> Tensor:
-    """κ with I₁(κ)/I₀(κ) = ``length``, the mean resultant length in [0, 1], at most ``kappa_max``.
-
-    Newton steps on 1 − I₁/I₀ from Sra's starting value, in float64.
-    """
-    r = length.double().clamp(0, 1)
-    gap = (1 - r).clamp(min=1e-300)
-    kappa = (r * (2 - r.square()) / (gap * (1 + r))).clamp(max=kappa_max)
-    for _ in range(12):
-        i0, i1 = torch.special.i0e(kappa), torch.special.i1e(kappa)
-        ratio = i1 / i0
-        over = torch.where(kappa > 1e-6, ratio / kappa.clamp(min=1e-6), 0.5)
-        slope = (1 - over - ratio.square()).clamp(min=1e-16)
-        kappa = (kappa - ((i0 - i1) / i0 - gap) / -slope).clamp(0, kappa_max)
-    return kappa
