@@ -88,8 +88,9 @@ def density_colours() -> Colormap:
     from matplotlib.colors import ListedColormap
 
     place = np.linspace(0, 1, 256)
-    colours = matplotlib.colormaps["magma_r"](0.86 * place)[:, :3]
-    white = np.clip(1 - place / 0.22, 0, 1)[:, None]
+    magma = matplotlib.colormaps["magma_r"](np.arange(256))[:, :3].T
+    colours = np.stack([np.interp(0.86 * place, place, channel) for channel in magma], 1)
+    white = np.clip(1 - place / 0.3, 0, 1)[:, None]
     return ListedColormap(white + (1 - white) * colours, name="density")
 
 
