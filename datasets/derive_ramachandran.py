@@ -3,8 +3,8 @@
     pip download --no-deps MDAnalysis==2.11.0    # or any way to have the file
     python datasets/derive_ramachandran.py path/to/MDAnalysis/analysis/data/rama_ref_data.npy
 
-The array has one row a ψ value and one column a φ value, 90 of each, from −180° in steps of 4°. It is transposed, so that
-axis 0 is φ and axis 1 is ψ, checked, and written as unsigned 16-bit integers.
+The array has one row a ψ value and one column a φ value, 90 of each, from −180° in steps of 4°. It is transposed, so
+that axis 0 is φ and axis 1 is ψ, checked, and written as unsigned 16-bit integers.
 """
 
 from __future__ import annotations

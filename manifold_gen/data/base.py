@@ -55,8 +55,8 @@ class Dataset:
 
     Attributes:
         density: the distribution the data were drawn from, where it is known.
-        columns: how points are written to files (see ``manifold_gen.data.files``); empty where nothing was said.
-        info: origin, licence, sha256 and anything a report should show.
+        info: origin, licence, sha256 and anything a report should show; ``info["format"]`` is the ``PointFormat`` in
+            which points are written to files, as a dictionary.
     """
 
     name: str

@@ -52,7 +52,8 @@ def split_index(count: int, seed: int, groups: np.ndarray | None = None) -> Spli
     Args:
         count: number of rows.
         seed: the split seed, separate from any model's.
-        groups: ``(count,)`` integers; rows of one group go to the same part. The shares then count groups.
+        groups: ``(count,)`` integers; rows of one group go to the same part. Groups in random order fill the
+            validation part, then the test part, each until it has its share of the rows.
 
     >>> parts = split_index(10, seed=0)
     >>> len(parts.train), len(parts.val), len(parts.test)
@@ -60,11 +61,11 @@ def split_index(count: int, seed: int, groups: np.ndarray | None = None) -> Spli
     """
     if groups is None:
         groups = np.arange(count)
-    _, member = np.unique(groups, return_inverse=True)
-    size = int(member.max()) + 1 if count else 0
-    rank = np.empty(size, dtype=np.int64)
-    rank[permutation(seed, 0, size)] = np.arange(size)
-    held = max(1, size // 10)
-    place = rank[member.reshape(-1)]
+    _, member, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    order = permutation(seed, 0, len(sizes))
+    before = np.empty(len(sizes), dtype=np.int64)
+    before[order] = np.cumsum(sizes[order]) - sizes[order]
+    held = max(1, count // 10)
+    place = before[member.reshape(-1)]
     val, test = place < held, (place >= held) & (place < 2 * held)
     return SplitIndex(np.flatnonzero(~(val | test)), np.flatnonzero(val), np.flatnonzero(test))

@@ -1,7 +1,7 @@
 """Where data files lie: bundled, in the user's data folder, in the cache, or at their source.
 
-The search order for a file that is not bundled is ``MANIFOLD_GEN_DATA`` (never written), ``MANIFOLD_GEN_CACHE`` (default:
-the user's cache folder), download into the cache. Every file is pinned by its sha256.
+The search order for a file that is not bundled is ``MANIFOLD_GEN_DATA`` (never written), ``MANIFOLD_GEN_CACHE``
+(default: the user's cache folder), download into the cache. Every file is pinned by its sha256.
 """
 
 from __future__ import annotations
@@ -14,6 +14,15 @@ from pathlib import Path
 from manifold_gen.errors import DataError
 
 _PACKAGE = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file of a public source: its place in the data folder, its address and its sha256."""
+
+    place: str
+    url: str
+    sha256: str
 
 
 def bundled(name: str) -> Path:
@@ -29,9 +38,52 @@ def bundled(name: str) -> Path:
     for place in places:
         if place.exists():
             return place
-    raise DataError(
-        f"the bundled file {name} is missing (looked at {', '.join(map(str, places))}); reinstall manifold-gen"
-    )
+    raise DataError(f"the bundled file {name} is missing from {places[0]} and {places[1]}; reinstall manifold-gen")
+
+
+def data_folders() -> list[Path]:
+    """The folders that are searched, in order: ``MANIFOLD_GEN_DATA`` where it is set, then the cache."""
+    given = os.environ.get("MANIFOLD_GEN_DATA")
+    return [*([Path(given).expanduser()] if given else []), cache_folder()]
+
+
+def cache_folder() -> Path:
+    """``MANIFOLD_GEN_CACHE``, or the user's cache folder; only a download creates it."""
+    import pooch
+
+    return Path(os.environ.get("MANIFOLD_GEN_CACHE") or pooch.os_cache("manifold_gen")).expanduser()
+
+
+def find(place: str) -> Path | None:
+    """The first of ``data_folders`` that holds ``place``; ``None`` where none does."""
+    return next((folder / place for folder in data_folders() if (folder / place).is_file()), None)
+
+
+def fetch(file: RemoteFile) -> Path:
+    """Path of the file on this machine, downloaded into the cache if need be; its sha256 is verified.
+
+    Raises:
+        DataError: the file is altered, or it is nowhere and cannot be downloaded.
+    """
+    found = find(file.place)
+    return verified(found, file.sha256) if found is not None else _download(file)
+
+
+def _download(file: RemoteFile) -> Path:
+    import pooch
+
+    target = cache_folder() / file.place
+    downloader = pooch.HTTPDownloader(timeout=30)
+    try:
+        pooch.retrieve(file.url, f"sha256:{file.sha256}", target.name, target.parent, downloader=downloader)
+    except (OSError, ValueError) as error:
+        searched = ", ".join(map(str, data_folders()))
+        raise DataError(
+            f"the data file {file.place} is not in {searched} and could not be downloaded from {file.url} "
+            f"({type(error).__name__}: {error}); connect to the network, or put the file (sha256 {file.sha256}) "
+            f"into a folder of your own as {file.place} and set MANIFOLD_GEN_DATA to that folder"
+        ) from error
+    return target
 
 
 def sha256(path: Path) -> str:

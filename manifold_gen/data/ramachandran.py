@@ -11,13 +11,15 @@ from torch import Tensor
 from manifold_gen.data import draws
 from manifold_gen.data.assemble import assemble
 from manifold_gen.data.base import Dataset
+from manifold_gen.data.formats import make_format
 from manifold_gen.data.locations import bundled, verified
 from manifold_gen.data.registry import Source
+from manifold_gen.distributions import TorusHistogram
 from manifold_gen.manifolds.torus import Torus
 
 COUNTS_SHA256 = "5ef9d47e2d0b2b6f1e940aaafb295ab5123c3cffe1328e638cdc9ab577e819ea"
 _DRAW_SEED = 2003
-# Share of a bin's width kept free at its edges: one float32 rounding (2.4e-7 rad) must not move a point into the next bin.
+# Share of a bin's width kept free at its edges: a float32 rounding (2.4e-7 rad) must not move a point to the next bin.
 _MARGIN = 2.0**-16
 _ORIGIN = "residues of 500 high-resolution structures, Lovell et al. 2003; 4° counts as tabulated in MDAnalysis 2.11.0"
 _LICENCE = "counts of measured angles; tabulated in MDAnalysis (LGPL-2.1-or-later)"
@@ -47,6 +49,7 @@ def jittered_draw(counts: np.ndarray, seed: int) -> np.ndarray:
 def load_ramachandran(*, split_seed: int = 0, dtype: torch.dtype = torch.float32) -> Dataset:
     """The bundled set on the torus: 100,816 points (φ, ψ) in radians, with their exact density."""
     counts = ramachandran_counts()
+    fmt = make_format("torus:2", columns=["phi", "psi"], units="degrees")
     points = jittered_draw(counts.numpy(), _DRAW_SEED)
     return assemble(
         "ramachandran",
@@ -54,7 +57,14 @@ def load_ramachandran(*, split_seed: int = 0, dtype: torch.dtype = torch.float32
         points,
         draws.split_index(len(points), split_seed),
         dtype=dtype,
-        info={"origin": _ORIGIN, "licence": _LICENCE, "sha256": COUNTS_SHA256, "split_seed": split_seed},
+        density=TorusHistogram(counts),
+        info={
+            "origin": _ORIGIN,
+            "licence": _LICENCE,
+            "sha256": COUNTS_SHA256,
+            "split_seed": split_seed,
+            "format": fmt.to_dict(),
+        },
     )
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 
 from manifold_gen.data.base import Dataset
+from manifold_gen.data.locations import find
 from manifold_gen.errors import UsageError
 
 
@@ -24,7 +26,7 @@ class Source:
         origin: where the data come from, in a sentence.
         licence: of the data.
         load: ``load(split_seed=…, dtype=…, **options) -> Dataset``.
-        available: says whether ``load`` needs no download.
+        places: the files it reads from the data folder or the cache; none where it is bundled or generated.
     """
 
     name: str
@@ -33,16 +35,30 @@ class Source:
     origin: str
     licence: str
     load: Callable[..., Dataset]
-    available: Callable[[], bool] = lambda: True
+    places: tuple[str, ...] = ()
+
+    @property
+    def available(self) -> bool:
+        """Whether ``load`` needs no download on this machine."""
+        return all(find(place) is not None for place in self.places)
+
+    def to_dict(self) -> dict[str, object]:
+        """What a listing shows, as plain values."""
+        shown = {name: getattr(self, name) for name in ("name", "manifold", "rows", "origin", "licence")}
+        return {**shown, "available": self.available}
 
 
 _SOURCES: dict[str, Source] = {}
 
 
 def register(*sources: Source) -> None:
-    """Make data sets known by name; ``UsageError`` where a name is taken by another one."""
+    """Make data sets known by name.
+
+    Raises:
+        UsageError: a name is taken by another data set.
+    """
     for source in sources:
-        if _SOURCES.setdefault(source.name, source) is not source:
+        if _SOURCES.setdefault(source.name, source) != source:
             raise UsageError(f"a data set named {source.name!r} is registered already; choose another name")
 
 
@@ -60,8 +76,8 @@ def find_source(name: str) -> Source:
     if name in _SOURCES:
         return _SOURCES[name]
     near = difflib.get_close_matches(name, _SOURCES, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(sorted(_SOURCES))}"
-    raise UsageError(f"no data set is called {name!r}; {hint} A data set of your own is 'package.module:function'")
+    hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(sorted(_SOURCES))};"
+    raise UsageError(f"no data set is called {name!r}; {hint} a data set of your own is 'package.module:function'")
 
 
 def load_dataset(name: str, split_seed: int = 0, dtype: torch.dtype = torch.float32, **options: object) -> Dataset:
@@ -81,13 +97,22 @@ def load_dataset(name: str, split_seed: int = 0, dtype: torch.dtype = torch.floa
     >>> data.manifold, tuple(data.train.x.shape), len(data.val), len(data.test)
     (torus:2, (80654, 2), 10081, 10081)
     """
-    load = _import(name) if ":" in name else find_source(name).load
+    load = find_loader(name)
     try:
-        return load(split_seed=split_seed, dtype=dtype, **options)
+        inspect.signature(load).bind(split_seed=split_seed, dtype=dtype, **options)
     except TypeError as error:
-        if "keyword argument" not in str(error):
-            raise
-        raise UsageError(f"data set {name!r}: {error}; its options are the keyword arguments of its loader") from error
+        known = [key for key in inspect.signature(load).parameters if key not in ("split_seed", "dtype")]
+        raise UsageError(f"data set {name!r}: {error}; its options are: {', '.join(known) or 'none'}") from error
+    return load(split_seed=split_seed, dtype=dtype, **options)
+
+
+def find_loader(name: str) -> Callable[..., Dataset]:
+    """What ``load_dataset(name)`` calls; its keyword arguments are the options of that data set.
+
+    Raises:
+        UsageError: as ``load_dataset``.
+    """
+    return _import(name) if ":" in name else find_source(name).load
 
 
 def _import(reference: str) -> Callable[..., Dataset]:
@@ -95,6 +120,4 @@ def _import(reference: str) -> Callable[..., Dataset]:
     try:
         return getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError) as error:
-        raise UsageError(
-            f"cannot load a data set from {reference!r}: {error}; expected 'package.module:function'"
-        ) from error
+        raise UsageError(f"no data set at {reference!r}: {error}; expected 'package.module:function'") from error
