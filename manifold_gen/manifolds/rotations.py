@@ -17,7 +17,7 @@ from manifold_gen.manifolds.conversions import (
     vee,
 )
 from manifold_gen.manifolds.procrustes import nearest_rotation
-from manifold_gen.numerics import safe_sqrt
+from manifold_gen.numerics import safe_sqrt, sinc_sqrt
 
 
 class SO3(Manifold):
@@ -91,6 +91,10 @@ class SO3(Manifold):
         device: torch.device | None = None,
     ) -> Tensor:
         return matrix_from_quaternion(torch.randn(*size, 4, generator=generator, dtype=dtype, device=device))
+
+    def log_det_exp(self, x: Tensor, u: Tensor) -> Tensor:
+        """2 log |sin(r/2) / (r/2)| with r = |u|, the angle."""
+        return 2 * torch.log(sinc_sqrt(self.inner(x, u) / 4).abs())
 
     def log_sqrt_det_metric(self, x: Tensor) -> Tensor:
         return torch.full_like(x[..., 0, 0], -1.5 * math.log(2))
