@@ -19,7 +19,7 @@ Series = dict[str, tuple[list[float], list[float]]]
 Record = Mapping[str, object]
 
 # what a record holds beside terms of the loss
-_ASIDE = {"step", "epoch", "lr", "grad_norm", "seconds", "time", "rate", "it_per_s", "progress"}
+_ASIDE = {"step", "lr", "gradient_norm", "steps_per_second", "elapsed"}
 _COLOURS = (style.DATA, style.MODEL, style.THIRD, "#CC79A7", "#56B4E9", "#E69F00", style.INK)
 _RATIO = 20.0  # a term whose largest value is this many times its smallest is drawn on a logarithmic axis
 
@@ -27,7 +27,7 @@ _RATIO = 20.0  # a term whose largest value is this many times its smallest is d
 def plot_training(metrics: str | Path | Iterable[Record]) -> Figure:
     """Curves over steps: on a linear axis, and on a logarithmic one what falls by more than a factor of 20 to above 0.
 
-    Validation values are drawn with dots, because there are few of them.
+    Validation values ("val" before the name) are drawn with dots, because there are few of them.
 
     Args:
         metrics: a run folder, its ``metrics.jsonl``, or the records themselves: ``step`` and one number a name.
@@ -82,11 +82,11 @@ def read_metrics(path: str | Path) -> list[dict[str, object]]:
 
 
 def collect(records: Iterable[Record]) -> Series:
-    """Steps and values of every finite number by name, in order of first appearance.
+    """Steps and values of every finite number by name, in order of first appearance; validation apart from training.
 
     Example:
-        >>> collect([{"step": 1, "nll": 2.0}, {"step": 2, "nll": 1.5, "lr": 0.1}])
-        {'nll': ([1.0, 2.0], [2.0, 1.5])}
+        >>> collect([{"step": 1, "nll": 2.0, "lr": 0.1}, {"step": 1, "split": "val", "nll": 2.5}])
+        {'nll': ([1.0], [2.0]), 'val nll': ([1.0], [2.5])}
     """
     series: Series = {}
     for record in records:
@@ -94,7 +94,8 @@ def collect(records: Iterable[Record]) -> Series:
             if name in _ASIDE or isinstance(value, bool) or not isinstance(value, int | float):
                 continue
             if math.isfinite(value):
-                steps, values = series.setdefault(name, ([], []))
+                place = f"val {name}" if record.get("split") == "val" else name
+                steps, values = series.setdefault(place, ([], []))
                 steps.append(float(record["step"]))
                 values.append(float(value))
     return series

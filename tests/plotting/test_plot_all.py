@@ -41,8 +41,9 @@ def angles(n=300, dims=2):
 
 
 RECORDS = [
-    {"step": s, "nll": 0.5 - s / 60, "reconstruction": 10.0 ** (-s / 30), "lr": 1e-3} for s in range(0, 100, 2)
-] + [{"step": s, "val_nll": 0.6 - s / 60} for s in range(0, 100, 20)]
+    {"step": s, "nll": 0.5 - s / 60, "reconstruction": 10.0 ** (-s / 30), "split": "train", "lr": 1e-3}
+    for s in range(0, 100, 2)
+] + [{"step": s, "split": "val", "nll": 0.6 - s / 60} for s in range(0, 100, 20)]
 
 FIGURES = {
     "torus": lambda: plot_torus(lambda x: x.cos().sum(-1), samples=angles(), data=angles(), resolution=40),
@@ -161,6 +162,6 @@ def test_metrics_are_read_up_to_a_line_cut_by_a_crash(tmp_path):
 
 def test_terms_of_the_loss_keep_their_own_names():
     top, bottom = plot_training(RECORDS).axes
-    assert [line.get_label() for line in top.lines] == ["nll", "val_nll"]
+    assert [line.get_label() for line in top.lines] == ["nll", "val nll"]
     assert [line.get_label() for line in bottom.lines] == ["reconstruction"]
     assert (top.get_yscale(), bottom.get_yscale()) == ("linear", "log")
