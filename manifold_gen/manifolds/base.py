@@ -22,7 +22,7 @@ from manifold_gen.manifolds.precision import widen_half
 # Every method that takes or makes points; see ``precision.widen_half``.
 _MAPS = (
     "projx proju expmap logmap inner norm dist dist2 egrad2rgrad retr transp origin tangent_basis from_coordinates "
-    "to_coordinates random_tangent random_uniform embed unembed wave_coordinates log_sqrt_det_metric log_det_exp "
+    "to_coordinates random_tangent random_uniform embed unembed displace wave_coordinates log_sqrt_det_metric log_det_exp "
     "at_cut_locus checked_logmap"
 )
 
@@ -39,6 +39,8 @@ class Manifold(geoopt.Manifold):
         log_volume: logarithm of the Riemannian volume, ``inf`` where M is not compact.
         injectivity_radius: radius within which every exponential map is a diffeomorphism.
         curvature: the sectional curvature where it is constant, else ``None``.
+        oriented: ``tangent_basis`` has one orientation on all of M, so that the sign of a determinant means something.
+        parallel_transport: ``transp`` is parallel transport along the shortest geodesic, not a projection.
         period: on a flat torus whose points are angles, the period common to all coordinates, else ``None``.
         spec: text from which ``manifolds.from_spec`` rebuilds the manifold, e.g. ``"sphere:2"``.
     """
@@ -51,6 +53,8 @@ class Manifold(geoopt.Manifold):
     log_volume: float = math.inf
     injectivity_radius: float = math.inf
     curvature: float | None = None
+    oriented: bool = True
+    parallel_transport: bool = False
     period: float | None = None
     spec: str
 
@@ -143,7 +147,7 @@ class Manifold(geoopt.Manifold):
         """Basis of T_xM, orthonormal for ``inner``, as ``(*batch, n, *shape)``; deterministic, carries no gradient.
 
         The default takes the leading left singular vectors of the projector and orthonormalises them for the metric;
-        it does not promise one orientation. Manifolds in use override it.
+        it does not promise one orientation, so a manifold that keeps it declares ``oriented = False``.
         """
         with torch.no_grad():
             batch, size = self._batch(x), math.prod(self.shape)
@@ -199,7 +203,7 @@ class Manifold(geoopt.Manifold):
 
     def embed(self, x: Tensor) -> Tensor:
         """The point as a network sees it, ``(*batch, D)``."""
-        return x.reshape(*self._batch(x), -1)
+        return x.flatten(-len(self.shape))
 
     def unembed(self, y: Tensor) -> Tensor:
         """Point from a network's output ``(*batch, D)``; ``unembed(embed(x)) = x``, a submersion near the image."""
@@ -211,7 +215,7 @@ class Manifold(geoopt.Manifold):
         return self.embed_dim
 
     def displace(self, x: Tensor, y: Tensor) -> Tensor:
-        """The point reached from ``x`` by an unconstrained network output ``y``, smooth in both; ``displace(x, 0) = x``.
+        """The point reached from ``x`` by a network output ``y``, unconstrained; smooth in both, ``displace(x, 0) = x``.
 
         On a compact manifold a map x ↦ displace(x, h(x)) is homotopic to the identity, so it reaches every point.
         Default: an addition in the embedding, ``unembed(embed(x) + y)``.
@@ -239,7 +243,7 @@ class Manifold(geoopt.Manifold):
         Differentiable in x: the value comes from a frame without gradient, the gradient from the metric in that frame.
         """
         basis = self.tangent_basis(x)
-        flat = basis.reshape(*basis.shape[: basis.dim() - len(self.shape)], -1)
+        flat = basis.flatten(-len(self.shape))
         value = -0.5 * torch.linalg.slogdet(flat @ flat.mT).logabsdet
         metric = 0.5 * torch.linalg.slogdet(self._gram(x, basis)).logabsdet
         return value + metric - metric.detach()

@@ -24,6 +24,7 @@ class Euclidean(Manifold):
     """
 
     name = "euclidean"
+    parallel_transport = True
     curvature = 0.0
     reversible = True
 

@@ -35,6 +35,7 @@ class Lorentz(Manifold):
     """
 
     name = "lorentz"
+    parallel_transport = True
     curvature = -1.0
 
     def __init__(self, n: int) -> None:

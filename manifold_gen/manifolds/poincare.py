@@ -39,6 +39,7 @@ class PoincareBall(Manifold):
     """
 
     name = "poincare"
+    parallel_transport = True
     curvature = -1.0
 
     def __init__(self, n: int) -> None:

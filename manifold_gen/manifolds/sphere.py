@@ -36,6 +36,7 @@ class Sphere(Manifold):
     """
 
     name = "sphere"
+    parallel_transport = True
     curvature = 1.0
     injectivity_radius = math.pi
 

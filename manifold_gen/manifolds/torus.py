@@ -33,6 +33,7 @@ class Torus(Manifold):
     """
 
     name = "torus"
+    parallel_transport = True
     curvature = 0.0
     injectivity_radius = math.pi
     period = 2 * math.pi
