@@ -1,0 +1,1 @@
+"""The subcommands of ``manifold-gen``, one a file; heavy imports happen inside the functions that run."""
