@@ -22,8 +22,8 @@ from manifold_gen.manifolds.precision import widen_half
 # Every method that takes or makes points; see ``precision.widen_half``.
 _MAPS = (
     "projx proju expmap logmap inner norm dist dist2 egrad2rgrad retr transp origin tangent_basis from_coordinates "
-    "to_coordinates random_tangent random_uniform embed unembed displace wave_coordinates log_sqrt_det_metric log_det_exp "
-    "at_cut_locus checked_logmap"
+    "to_coordinates random_tangent random_uniform embed unembed displace wave_coordinates log_sqrt_det_metric "
+    "log_det_exp at_cut_locus checked_logmap"
 )
 
 
@@ -215,7 +215,7 @@ class Manifold(geoopt.Manifold):
         return self.embed_dim
 
     def displace(self, x: Tensor, y: Tensor) -> Tensor:
-        """The point reached from ``x`` by a network output ``y``, unconstrained; smooth in both, ``displace(x, 0) = x``.
+        """The point reached from ``x`` by any network output ``y``; smooth in both, and ``displace(x, 0) = x``.
 
         On a compact manifold a map x ↦ displace(x, h(x)) is homotopic to the identity, so it reaches every point.
         Default: an addition in the embedding, ``unembed(embed(x) + y)``.

@@ -39,17 +39,17 @@ class Setting:
 
     @property
     def reach(self) -> float:
-        """A radius that is safely inside the injectivity radius."""
-        return 0.9 * min(self.manifold.injectivity_radius, 3.0)
+        """A radius that is safely inside the injectivity radius, and half of the way to ``safe_radius``."""
+        return 0.9 * min(self.manifold.injectivity_radius, 3.0, self.manifold.safe_radius(self.dtype) / 2)
 
     def points(self, count: int) -> Tensor:
-        """``(count, *shape)`` points: uniform where M is compact, else within 2 of the origin."""
+        """``(count, *shape)`` points: uniform where M is compact, else within 2 (or half ``safe_radius``) of 0."""
         m = self.manifold
         options = {"dtype": self.dtype, "device": self.device}
         if math.isfinite(m.log_volume):
             return m.random_uniform(count, generator=self.generator, **options)
         origin = m.origin(count, **options)
-        return m.expmap(origin, self.scaled(self.tangents(origin), origin, 2.0))
+        return m.expmap(origin, self.scaled(self.tangents(origin), origin, min(2.0, m.safe_radius(self.dtype) / 2)))
 
     def tangents(self, x: Tensor) -> Tensor:
         """Normal tangent vectors."""
