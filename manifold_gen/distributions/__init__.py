@@ -1,22 +1,34 @@
 """Densities on manifolds, with respect to the Riemannian volume, in nats."""
 
 from manifold_gen.distributions.base import Distribution, Family, Sampler
+from manifold_gen.distributions.cells import CellDensity
+from manifold_gen.distributions.checkerboard import (
+    RotationCells,
+    SphereCells,
+    so3_checkerboard,
+    sphere_checkerboard,
+    torus_checkerboard,
+)
 from manifold_gen.distributions.em import EMSettings, fit_von_mises_fisher_mixture, fit_von_mises_mixture
 from manifold_gen.distributions.histogram import TorusHistogram
 from manifold_gen.distributions.mixture import Mixture
 from manifold_gen.distributions.product import ProductDistribution, default_base
+from manifold_gen.distributions.rotations import so3_mixture
 from manifold_gen.distributions.uniform import Uniform
 from manifold_gen.distributions.von_mises import VonMisesProduct
 from manifold_gen.distributions.von_mises_fisher import VonMisesFisher
 from manifold_gen.distributions.wrapped_normal import WrappedNormal
 
 __all__ = [
+    "CellDensity",
     "Distribution",
     "EMSettings",
     "Family",
     "Mixture",
     "ProductDistribution",
+    "RotationCells",
     "Sampler",
+    "SphereCells",
     "TorusHistogram",
     "Uniform",
     "VonMisesFisher",
@@ -25,4 +37,8 @@ __all__ = [
     "default_base",
     "fit_von_mises_fisher_mixture",
     "fit_von_mises_mixture",
+    "so3_checkerboard",
+    "so3_mixture",
+    "sphere_checkerboard",
+    "torus_checkerboard",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +24,23 @@ class Sampler(nn.Module, ABC):
         """Draw ``(n, *manifold.shape)`` points; ``context`` is ``(n, c)`` where the sampler takes one."""
 
 
+@dataclass(frozen=True)
+class ScoreRecord:
+    """A likelihood with what it rests on, one entry a point, each ``(*batch,)``.
+
+    Attributes:
+        log_prob: log-density in nats, −inf where a numerical inversion did not converge.
+        residual: how far off the inversion is; zero for a density in closed form.
+        converged: whether the residual is within the tolerance of the precision.
+        steps: steps of the inversion.
+    """
+
+    log_prob: Tensor
+    residual: Tensor
+    converged: Tensor
+    steps: Tensor
+
+
 class Distribution(Sampler):
     """A sampler with a density with respect to the Riemannian volume, in nats.
 
@@ -32,6 +50,18 @@ class Distribution(Sampler):
     @abstractmethod
     def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Log-density at ``x``, shape ``(*batch,)``; deterministic."""
+
+    def score(self, x: Tensor, context: Tensor | None = None) -> ScoreRecord:
+        """``log_prob`` with its residual and convergence; a density in closed form has nothing to converge."""
+        log_prob = self.log_prob(x, context)
+        zero = torch.zeros_like(log_prob)
+        return ScoreRecord(
+            log_prob, zero, torch.ones_like(zero, dtype=torch.bool), torch.zeros_like(zero, dtype=torch.int64)
+        )
+
+    def round_trip(self, n: int, context: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
+        """``(n,)`` booleans whose mean estimates ∫ exp(log_prob); all true for a density normalised in closed form."""
+        return torch.ones(n, dtype=torch.bool)
 
 
 class Family(Distribution):
