@@ -59,6 +59,10 @@ class Distribution(Sampler):
             log_prob, zero, torch.ones_like(zero, dtype=torch.bool), torch.zeros_like(zero, dtype=torch.int64)
         )
 
+    def reconstruction_error(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """dist(g(f(x)), x), ``(*batch,)``, of a model that encodes and decodes; zero for one that does neither."""
+        return torch.zeros(x.shape[: x.dim() - len(self.manifold.shape)], dtype=x.dtype, device=x.device)
+
     def round_trip(self, n: int, context: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
         """``(n,)`` booleans whose mean estimates ∫ exp(log_prob); all true for a density normalised in closed form."""
         return torch.ones(n, dtype=torch.bool)

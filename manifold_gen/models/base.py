@@ -14,8 +14,8 @@ from manifold_gen.distributions.base import Sampler
 class GenerativeModel(Sampler):
     """A sampler that learns: named loss terms per sample, whose sum is minimised.
 
-    Random inputs of the loss (probes, latents, proposal points, noise) come from ``auxiliary`` as tensors with one row a
-    sample, so that the trainer can draw them for a whole batch and hand each process its rows: what a sample sees is a
+    Random inputs of the loss (probes, latents, proposal points, noise) come from ``auxiliary`` as tensors with one row
+    a sample, so that the trainer can draw them for a whole batch and hand each process its rows: what a sample sees is a
     function of the seed, the step and its place in the batch, never of the process it landed on.
 
     ``hyperparameters`` are the constructor's keyword arguments beside ``manifold``, plain numbers, strings and lists:
@@ -34,9 +34,7 @@ class GenerativeModel(Sampler):
         """Random inputs of ``losses`` for ``n`` samples, each with leading dimension ``n``."""
         return {}
 
-    def loss(
-        self, x: Tensor, context: Tensor | None = None, generator: torch.Generator | None = None
-    ) -> Tensor:
+    def loss(self, x: Tensor, context: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
         """Loss per sample, ``(batch,)``, unreduced."""
         terms = self.losses(x, context, self.auxiliary(x.shape[0], generator))
         return torch.stack(list(terms.values())).sum(0)

@@ -31,12 +31,24 @@ class WaveFeatures(nn.Module):
             else manifold.wave_vectors(1.0, 1, generator=seeds.generator(seed))[:0]
         )
         self.register_buffer("vectors", vectors)
+        self.register_buffer("lengths", vectors.norm(dim=-1), persistent=False)
+        self.opening = 1.0
         self.out_features = manifold.embed_dim + 2 * vectors.shape[0]
+
+    def open(self, fraction: float) -> None:
+        """Let the waves in, long ones first; all of them from ``fraction`` 1 on."""
+        self.opening = fraction
 
     def forward(self, x: Tensor) -> Tensor:
         """Features ``(*batch, out_features)`` of points ``(*batch, *shape)``."""
         phase = self.manifold.wave_coordinates(x) @ self.vectors.to(x.dtype).mT
-        return torch.cat([self.manifold.embed(x), torch.cos(phase), torch.sin(phase)], -1)
+        size = self._amplitudes(x)
+        return torch.cat([self.manifold.embed(x), size * torch.cos(phase), size * torch.sin(phase)], -1)
+
+    def _amplitudes(self, x: Tensor) -> Tensor:
+        longest = self.lengths.amax().clamp_min(1.0) if len(self.lengths) else 1.0
+        share = (self.opening * (longest + 1) - self.lengths).clamp(0.0, 1.0)
+        return (0.5 - 0.5 * torch.cos(torch.pi * share)).to(x.dtype)
 
     def pushforward(self, x: Tensor, tangents: Tensor) -> tuple[Tensor, Tensor]:
         """Features, and their derivatives along ``tangents`` ``(m, *batch, *shape)``."""
@@ -48,6 +60,7 @@ class WaveFeatures(nn.Module):
 
         embedded, moved = torch.func.vmap(push)(tangents)
         phase = self.manifold.wave_coordinates(x) @ vectors.mT
-        cosine, sine, moved = torch.cos(phase), torch.sin(phase), moved @ vectors.mT
+        size = self._amplitudes(x)
+        cosine, sine, moved = size * torch.cos(phase), size * torch.sin(phase), moved @ vectors.mT
         value = torch.cat([self.manifold.embed(x), cosine, sine], -1)
         return value, torch.cat([embedded, -sine * moved, cosine * moved], -1)

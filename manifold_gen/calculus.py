@@ -1,0 +1,164 @@
+r"""Derivatives of maps between manifolds: Jacobians in tangent frames, volume changes, divergences.
+
+Let g map M to M and let b(x) be its tangent frame, orthonormal for the metric. The Jacobian of g at x is the n × n matrix
+:math:`J_{ij} = \langle b_i(g(x)),\ Dg(x)\, b_j(x)\rangle_{g(x)}`; log|det J| is the change of Riemannian volume, whatever the
+ambient coordinates are. Frames carry no gradient: turning a frame changes no determinant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from manifold_gen.manifolds.base import Manifold
+
+Field = Callable[[Tensor], Tensor]
+
+
+class TangentMap(Protocol):
+    """A map between manifolds that carries tangent vectors along."""
+
+    def __call__(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """Images of the points ``x``."""
+        ...
+
+    def pushforward(self, x: Tensor, tangents: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Images, and the images ``(m, *batch, *shape)`` of ``tangents`` of the same shape under the differential."""
+        ...
+
+
+def pushforward(function: Field, x: Tensor, tangents: Tensor) -> tuple[Tensor, Tensor]:
+    """``function(x)`` and its derivatives along ``tangents`` ``(m, *x.shape)``, by forward-mode differentiation.
+
+    Example:
+        >>> value, images = pushforward(torch.sin, torch.zeros(2), torch.eye(2))
+        >>> images
+        tensor([[1., 0.],
+                [0., 1.]])
+    """
+
+    def push(v: Tensor) -> Tensor:
+        return torch.func.jvp(function, (x,), (v,))[1]
+
+    return function(x), torch.func.vmap(push)(tangents)
+
+
+def frame(manifold: Manifold, x: Tensor) -> Tensor:
+    """The tangent basis with its index in front, ``(n, *batch, *shape)``: the tangents that ``pushforward`` takes."""
+    return manifold.tangent_basis(x).movedim(x.dim() - len(manifold.shape), 0)
+
+
+def in_frame(manifold: Manifold, y: Tensor, images: Tensor) -> Tensor:
+    """Matrix ``(*batch, n, m)`` of the coordinates of ``images`` ``(m, *batch, *shape)`` in the frame at ``y``."""
+    columns = [manifold.to_coordinates(y, image) for image in images]
+    return torch.stack(columns, -1)
+
+
+def jacobian(g: TangentMap, manifold: Manifold, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Images g(x) and the Jacobian ``(*batch, n, n)`` of ``g`` in the tangent frames of ``manifold``."""
+    y, images = g.pushforward(x, frame(manifold, x), context)
+    return y, in_frame(manifold, y, images)
+
+
+def determinant(matrix: Tensor) -> Tensor:
+    """Determinant ``(*batch,)`` of ``(*batch, n, n)``, in closed form for n ≤ 3 (no batched LAPACK call)."""
+    n = matrix.shape[-1]
+    if n == 1:
+        return matrix[..., 0, 0]
+    if n == 2:
+        return matrix[..., 0, 0] * matrix[..., 1, 1] - matrix[..., 0, 1] * matrix[..., 1, 0]
+    if n == 3:
+        a, b, c = matrix.unbind(-1)
+        return (a * torch.linalg.cross(b, c)).sum(-1)
+    return torch.linalg.det(matrix)
+
+
+def log_abs_det(matrix: Tensor) -> Tensor:
+    """log|det| ``(*batch,)``; −inf where singular."""
+    if matrix.shape[-1] <= 3:
+        return determinant(matrix).abs().log()
+    return torch.linalg.slogdet(matrix).logabsdet
+
+
+def solve(matrix: Tensor, right: Tensor) -> Tensor:
+    """Solution ``(*batch, n)`` of ``matrix`` s = ``right``; not finite where the matrix is singular, without raising."""
+    n = matrix.shape[-1]
+    if n == 1:
+        return right / matrix[..., 0]
+    if n == 2:
+        adjugate = torch.stack(
+            [
+                matrix[..., 1, 1] * right[..., 0] - matrix[..., 0, 1] * right[..., 1],
+                matrix[..., 0, 0] * right[..., 1] - matrix[..., 1, 0] * right[..., 0],
+            ],
+            -1,
+        )
+        return adjugate / determinant(matrix).unsqueeze(-1)
+    if n == 3:
+        a, b, c = matrix.unbind(-1)
+        rows = [torch.linalg.cross(b, c), torch.linalg.cross(c, a), torch.linalg.cross(a, b)]
+        return torch.stack([(row * right).sum(-1) for row in rows], -1) / determinant(matrix).unsqueeze(-1)
+    return torch.linalg.solve_ex(matrix, right.unsqueeze(-1)).result.squeeze(-1)
+
+
+def isotropic(coefficients: Tensor) -> Tensor:
+    r"""Vectors of length √n in the directions of ``coefficients`` ``(…, n)``, so that E[v ⊗ v] = 1 in n dimensions."""
+    n = coefficients.shape[-1]
+    return coefficients * (n**0.5 / torch.linalg.vector_norm(coefficients, dim=-1, keepdim=True))
+
+
+def volume_surrogate(
+    encoder: TangentMap,
+    decoder: TangentMap,
+    manifold: Manifold,
+    x: Tensor,
+    probes: Tensor,
+    context: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    r"""Latents z = f(x), and a scalar whose expected gradient is that of log|det Df(x)| where g inverts f.
+
+    .. math:: \frac1K\sum_k \langle v_k,\ Df(x)\,\mathrm{sg}[Dg(z)\,v_k]\rangle_z + L(z) - \mathrm{sg}[L(z)]
+
+    with :math:`v_k` isotropic in :math:`T_zM`, scaled by the **intrinsic** dimension, sg the stop-gradient, and L =
+    ``log_sqrt_det_metric``: frames, probes and metric are detached, and the last two terms put back what that loses
+    where the metric varies along the ambient form. Its value is no log-determinant; only its gradient means something.
+
+    Args:
+        probes: ``(K, *batch, n)`` directions in the frame at z, of any length.
+    """
+    with torch.no_grad():
+        start = encoder(x, context)
+        directions = isotropic(probes)
+        tangents = torch.stack([manifold.from_coordinates(start, v) for v in directions])
+        back, images = decoder.pushforward(start, tangents, context)
+        images = torch.stack([manifold.transp(back, x, image) for image in images])
+    z, moved = encoder.pushforward(x, images, context)
+    held = z.detach()
+    trace = torch.stack([manifold.inner(held, v, w) for v, w in zip(tangents, moved, strict=True)]).mean(0)
+    density = manifold.log_sqrt_det_metric(z)
+    return z, trace + density - density.detach()
+
+
+def divergence(field: Field, manifold: Manifold, x: Tensor) -> Tensor:
+    r"""Riemannian divergence ``(*batch,)`` of a tangent field, exact.
+
+    :math:`\mathrm{div}\,v = \mathrm{tr}(P\,Dv) + v(L)` with P the tangent projection, D the ambient derivative and L =
+    ``log_sqrt_det_metric``; the trace is taken over the tangent frame, n derivatives.
+
+    Example:
+        >>> from manifold_gen.manifolds import Sphere
+        >>> sphere, north = Sphere(2), torch.tensor([0.0, 0.0, 1.0])
+        >>> up = lambda x: sphere.proju(x, torch.tensor([0.0, 0.0, 1.0]).expand_as(x))
+        >>> divergence(up, sphere, north)  # −2 cos of the angle from the pole
+        tensor(-2.)
+    """
+    basis = frame(manifold, x)
+    v, images = pushforward(field, x, basis)
+    projected = torch.stack([manifold.proju(x, image) for image in images])
+    # In an orthonormal frame the trace of P Dv is the sum of ⟨bᵢ, P Dv bᵢ⟩ whatever multiple of the metric is used.
+    trace = in_frame(manifold, x, projected).diagonal(dim1=-2, dim2=-1).sum(-1)
+    _, change = torch.func.jvp(manifold.log_sqrt_det_metric, (x,), (v,))
+    return trace + change

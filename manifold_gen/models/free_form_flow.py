@@ -1,0 +1,339 @@
+r"""The manifold free-form flow: two plain networks that invert each other, trained by maximum likelihood.
+
+A decoder g maps latents to data, an encoder f maps data to latents, and both map the manifold to itself. With a base
+density p₀ of the latents, the density of the samples x = g(z) is
+
+.. math:: \log p(x) = \log p_0(z) - \log|\det Dg(z)|, \qquad z = g^{-1}(x),
+
+the determinant taken between orthonormal tangent frames. Sampling and encoding take one network evaluation each.
+Sorrenson, Draxler, Rousselot, Hummerich and Köthe, *Learning distributions on manifolds with free-form flows* (2023).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+from manifold_gen import calculus
+from manifold_gen.distributions import default_base
+from manifold_gen.distributions.base import Distribution, ScoreRecord
+from manifold_gen.errors import UsageError
+from manifold_gen.manifolds.base import Manifold
+from manifold_gen.models import inversion
+from manifold_gen.models.base import GenerativeModel
+from manifold_gen.models.proposal import broad_proposal
+from manifold_gen.networks.context import ContextEmbedding
+from manifold_gen.networks.free_form import FreeFormMap
+
+VOLUMES = ("auto", "surrogate", "exact", "exact_encoder")
+LARGEST_EXACT_DIM = 3
+# |det| below this is no longer rewarded or punished: at such a fold only the fold penalty acts.
+SMALLEST_DET = 1e-6
+CHUNK = 16_384
+# A returned latent agrees with the one that was drawn to so many radians or units; another branch lies further off.
+RETURNED = {torch.float32: 1e-2, torch.float64: 1e-4}
+
+
+class FreeFormFlow(GenerativeModel, Distribution):
+    r"""Encoder and decoder on one manifold, with an exact likelihood and one-evaluation samples.
+
+    Loss per sample: the negative log-likelihood with the volume change of ``volume``, and the terms that keep the two
+    networks inverse to each other: ``reconstruction`` · dist²(g(f(x)), x), the same for latents z of the base and for
+    points of a broad proposal, and a penalty on decoder Jacobians that turn the orientation round.
+
+    ``log_prob`` never trusts the encoder: it solves g(z) = x by Newton's method from z = f(x), and gives −inf where
+    that fails.
+
+    Args:
+        manifold: where data and latents live.
+        width, depth: of each residual network: ``depth`` blocks of two layers.
+        frequency, waves: largest wave number of the features, and how many at most.
+        head: how a network's output becomes a point, see ``FreeFormMap``.
+        volume: ``"exact_encoder"`` (+log|det Df(x)|), ``"exact"`` (−log|det Dg(f(x))|), ``"surrogate"`` (the trace
+            estimate, cost independent of the dimension), or ``"auto"``: exact on the encoder side up to dimension 3.
+        probes: directions a sample in the surrogate, K ≥ 1.
+        reconstruction, latent_reconstruction, proposal_reconstruction: weights β of the three.
+        tightening: the weights are multiplied by ``tightening`` to the power of the share of the training done.
+        fold_penalty, fold_margin: weight λ and margin ε of λ · max(0, ε − det Dg(z)) / ε at latents z.
+        latent_stride, proposal_stride: these terms are evaluated at one sample in so many.
+        noise: standard deviation of tangent noise on the data, fading to 0 over the training.
+        annealing: share of the training over which the waves fade in, long ones first; 0 for none.
+        proposal_scale: spread of the proposal where it is not uniform.
+        context_features: length of a continuous context vector, 0 for none.
+        context_categories: number of categories of a categorical context, 0 for none.
+        seed: of the random wave vectors.
+
+    Raises:
+        UsageError: an unknown ``volume`` or ``head``, or fewer than one probe.
+
+    Example:
+        >>> from manifold_gen.manifolds import Torus
+        >>> flow = FreeFormFlow(Torus(2), width=16, depth=1)
+        >>> x = flow.sample(5, generator=torch.Generator().manual_seed(0))
+        >>> flow.log_prob(x)  # an untrained flow is the identity: uniform, −2 log 2π
+        tensor([-3.6758, -3.6758, -3.6758, -3.6758, -3.6758])
+    """
+
+    def __init__(
+        self,
+        manifold: Manifold,
+        *,
+        width: int = 128,
+        depth: int = 3,
+        frequency: float = 6.0,
+        waves: int = 256,
+        head: str = "displacement",
+        volume: str = "auto",
+        probes: int = 1,
+        reconstruction: float = 30.0,
+        latent_reconstruction: float = 30.0,
+        proposal_reconstruction: float = 3.0,
+        tightening: float = 1.0,
+        fold_penalty: float = 1.0,
+        fold_margin: float = 5e-4,
+        latent_stride: int = 2,
+        proposal_stride: int = 4,
+        noise: float = 0.0,
+        annealing: float = 0.0,
+        proposal_scale: float = 3.0,
+        context_features: int = 0,
+        context_categories: int = 0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(manifold)
+        self.hyperparameters = {k: v for k, v in locals().items() if k not in ("self", "manifold", "__class__")}
+        if volume not in VOLUMES:
+            raise UsageError(f"volume is {volume!r}; expected one of {', '.join(VOLUMES)}")
+        if probes < 1:
+            raise UsageError(f"probes is {probes}; expected at least 1")
+        self.volume = _resolve_volume(volume, manifold)
+        self.context = ContextEmbedding(context_features, context_categories)
+        size = dict(
+            width=width, depth=depth, frequency=frequency, waves=waves, head=head,
+            context_features=self.context.out_features,
+        )  # fmt: skip
+        self.encoder = FreeFormMap(manifold, **size, seed=2 * seed)
+        self.decoder = FreeFormMap(manifold, **size, seed=2 * seed + 1)
+        self.base = default_base(manifold)
+        self.proposal = broad_proposal(manifold, proposal_scale)
+        self.progress = 0.0
+
+    # ---- maps ---------------------------------------------------------------------------------------------------
+
+    def encode(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """Latents f(x), shape as ``x``: one network evaluation."""
+        return self.encoder(x, self.context(context))
+
+    def decode(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+        """Points g(z), shape as ``z``: one network evaluation."""
+        return self.decoder(z, self.context(context))
+
+    @torch.no_grad()
+    def sample(
+        self, n: int, context: Tensor | None = None, generator: torch.Generator | None = None, chunk: int = CHUNK
+    ) -> Tensor:
+        """Draw ``(n, *shape)`` points, decoded ``chunk`` at a time so that memory is bounded."""
+        z = self.base.sample(n, generator=generator)
+        return _chunked(lambda rows, here: self.decode(rows, here), z, context, chunk)
+
+    # ---- likelihood ---------------------------------------------------------------------------------------------
+
+    def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """Log-density in nats, ``(*batch,)``, by inverting the decoder; −inf, with one warning, where that fails.
+
+        Differentiable in ``x`` and in the decoder's parameters through one implicit Newton step.
+        """
+        record = self.score(x, context)
+        failed = int((~record.converged).sum())
+        if failed:
+            warnings.warn(
+                f"the decoder could not be inverted at {failed} of {record.converged.numel()} points, which got −inf; "
+                "score() tells which and how far off they are",
+                stacklevel=2,
+            )
+        return record.log_prob
+
+    def score(self, x: Tensor, context: Tensor | None = None, chunk: int = CHUNK) -> ScoreRecord:
+        """``log_prob`` with the residual, the convergence and the Newton steps of each point."""
+        batch = x.shape[: x.dim() - len(self.manifold.shape)]
+        rows = x.reshape(-1, *self.manifold.shape)
+        context = None if context is None else context.reshape(len(rows), *context.shape[len(batch) :])
+        parts = [
+            self._score_rows(rows[i : i + chunk], None if context is None else context[i : i + chunk])
+            for i in range(0, len(rows), chunk)
+        ] or [self._score_rows(rows, context)]
+        columns = [torch.cat(column).reshape(batch) for column in zip(*parts, strict=True)]
+        return ScoreRecord(*columns)
+
+    def invert(self, x: Tensor, context: Tensor | None = None) -> inversion.Inverse:
+        """Preimages under the decoder, by damped Newton steps from the encoder's guess; ``x`` is ``(n, *shape)``."""
+        embedded = self.context(context)
+        with torch.no_grad():
+            start = self.encoder(x, embedded)
+        return inversion.invert(self.decoder, self.manifold, x, start, embedded, tol=self._tolerance(x))
+
+    def reconstruction_error(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """dist(g(f(x)), x), ``(*batch,)``: how well the encoder alone would do."""
+        return self.manifold.dist(self.decode(self.encode(x, context), context), x)
+
+    @torch.no_grad()
+    def round_trip(self, n: int, context: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
+        """Whether the inversion of g(z) returns z, for ``n`` latents z of the base: ``(n,)`` booleans.
+
+        ∫ exp(log_prob) is the probability that it does.
+        """
+        z = self.base.sample(n, generator=generator)
+        returned = []
+        for i in range(0, n, CHUNK):
+            rows, here = z[i : i + CHUNK], None if context is None else context[i : i + CHUNK]
+            x = self.decode(rows, here)
+            found = self.invert(x, here)
+            same = self.manifold.dist(found.z, rows) <= RETURNED[rows.dtype]
+            returned.append(same & (found.residual <= self._tolerance(x)))
+        return torch.cat(returned)
+
+    def _score_rows(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        found = self.invert(x, context)
+        converged = found.residual <= self._tolerance(x)
+        z, log_det = found.z, found.log_det
+        if torch.is_grad_enabled() and (x.requires_grad or any(p.requires_grad for p in self.parameters())):
+            z, log_det = inversion.differentiable(self.decoder, self.manifold, x, z, self.context(context))
+        log_prob = self.base.log_prob(z) - log_det
+        return torch.where(converged, log_prob, -torch.inf), found.residual, converged, found.steps
+
+    def _tolerance(self, x: Tensor) -> Tensor:
+        """Per point: relative to the distance from the origin where the manifold is unbounded."""
+        tol = torch.full(x.shape[: x.dim() - len(self.manifold.shape)], inversion.tolerance(x.dtype)).to(x)
+        if self.manifold.log_volume < torch.inf:
+            return tol
+        return tol * self.manifold.dist(self.manifold.origin(1).to(x), x).detach().clamp_min(1.0)
+
+    def log_prob_from_encoder(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """The estimate log p₀(f(x)) + log|det Df(x)|, ``(*batch,)``: cheap, and only true where g inverts f.
+
+        Good for watching a training run; never quote it.
+        """
+        z, matrix = calculus.jacobian(self.encoder, self.manifold, x, self.context(context))
+        return self.base.log_prob(z) + calculus.log_abs_det(matrix)
+
+    # ---- training -----------------------------------------------------------------------------------------------
+
+    def set_progress(self, fraction: float) -> None:
+        """Tighten the reconstruction, fade the noise and let the waves in, as the hyperparameters say."""
+        self.progress = fraction
+        annealing = self.hyperparameters["annealing"]
+        for network in (self.encoder, self.decoder):
+            network.features.open(1.0 if annealing == 0 else fraction / annealing)
+
+    def auxiliary(self, n: int, generator: torch.Generator | None = None) -> dict[str, Tensor]:
+        """Latents of the base, points of the proposal, probes and noise, one row a sample each."""
+        drawn = {
+            "latent": self.base.sample(n, generator=generator),
+            "proposal": self.proposal.sample(n, generator=generator),
+        }
+        like = drawn["latent"]
+        if self.volume == "surrogate":
+            size = (n, self.hyperparameters["probes"], self.manifold.dim)
+            drawn["probes"] = torch.randn(size, generator=generator, dtype=like.dtype, device=like.device)
+        if self.hyperparameters["noise"]:
+            drawn["noise"] = torch.randn(
+                n, self.manifold.dim, generator=generator, dtype=like.dtype, device=like.device
+            )
+        return drawn
+
+    def losses(
+        self, x: Tensor, context: Tensor | None = None, auxiliary: Mapping[str, Tensor] | None = None
+    ) -> dict[str, Tensor]:
+        """``nll``, ``reconstruction``, ``latent_reconstruction``, ``proposal_reconstruction`` and ``fold``."""
+        drawn = self.auxiliary(len(x)) if auxiliary is None else auxiliary
+        context = self.context(context)
+        x = self._noisy(x, drawn)
+        z, back, log_volume = self._flow(x, context, drawn)
+        terms = {"nll": -self.base.log_prob(z) - log_volume}
+        terms["reconstruction"] = self._weight("reconstruction") * self.manifold.dist2(back, x)
+        terms.update(self._latent_terms(drawn["latent"], context))
+        terms.update(self._proposal_terms(drawn["proposal"], context))
+        return terms
+
+    def validation(
+        self, x: Tensor, context: Tensor | None = None, auxiliary: Mapping[str, Tensor] | None = None
+    ) -> dict[str, Tensor]:
+        """What early stopping watches: the encoder's exact likelihood and the weighted reconstruction."""
+        nll = -self.log_prob_from_encoder(x, context)
+        back = self.decode(self.encode(x, context), context)
+        return {"nll": nll, "reconstruction": self._weight("reconstruction") * self.manifold.dist2(back, x)}
+
+    def _flow(self, x: Tensor, context: Tensor | None, drawn: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Latents, reconstructions and log|det Df(x)| or what stands in for it."""
+        if self.volume == "exact":
+            z = self.encoder(x, context)
+            back, matrix = calculus.jacobian(self.decoder, self.manifold, z, context)
+            return z, back, -_bounded_log_det(matrix)
+        if self.volume == "exact_encoder":
+            z, matrix = calculus.jacobian(self.encoder, self.manifold, x, context)
+            return z, self.decoder(z, context), _bounded_log_det(matrix)
+        probes = drawn["probes"].movedim(1, 0)
+        z, trace = calculus.volume_surrogate(self.encoder, self.decoder, self.manifold, x, probes, context)
+        return z, self.decoder(z, context), trace
+
+    def _latent_terms(self, latents: Tensor, context: Tensor | None) -> dict[str, Tensor]:
+        n, stride = len(latents), self.hyperparameters["latent_stride"]
+        z, here = latents[::stride], None if context is None else context[::stride]
+        terms = {}
+        if self.hyperparameters["fold_penalty"] and self.manifold.dim <= LARGEST_EXACT_DIM:
+            y, matrix = calculus.jacobian(self.decoder, self.manifold, z, here)
+            margin = self.hyperparameters["fold_margin"]
+            short = torch.relu(margin - calculus.determinant(matrix)) / margin
+            terms["fold"] = _spread(self.hyperparameters["fold_penalty"] * short, n, stride)
+        else:
+            y = self.decoder(z, here)
+        distance = self.manifold.dist2(self.encoder(y, here), z)
+        terms["latent_reconstruction"] = _spread(self._weight("latent_reconstruction") * distance, n, stride)
+        return terms
+
+    def _proposal_terms(self, proposal: Tensor, context: Tensor | None) -> dict[str, Tensor]:
+        n, stride = len(proposal), self.hyperparameters["proposal_stride"]
+        x, here = proposal[::stride], None if context is None else context[::stride]
+        distance = self.manifold.dist2(self.decoder(self.encoder(x, here), here), x)
+        return {"proposal_reconstruction": _spread(self._weight("proposal_reconstruction") * distance, n, stride)}
+
+    def _weight(self, name: str) -> float:
+        return self.hyperparameters[name] * self.hyperparameters["tightening"] ** self.progress
+
+    def _noisy(self, x: Tensor, drawn: Mapping[str, Tensor]) -> Tensor:
+        size = self.hyperparameters["noise"] * (1 - self.progress)
+        if size == 0 or "noise" not in drawn:
+            return x
+        return self.manifold.expmap(x, self.manifold.from_coordinates(x, size * drawn["noise"].to(x)))
+
+
+def _resolve_volume(volume: str, manifold: Manifold) -> str:
+    if volume != "auto":
+        return volume
+    return "exact_encoder" if manifold.dim <= LARGEST_EXACT_DIM else "surrogate"
+
+
+def _bounded_log_det(matrix: Tensor) -> Tensor:
+    if matrix.shape[-1] > LARGEST_EXACT_DIM:
+        return calculus.log_abs_det(matrix)
+    return calculus.determinant(matrix).abs().clamp_min(SMALLEST_DET).log()
+
+
+def _spread(values: Tensor, n: int, stride: int) -> Tensor:
+    """``values`` of every ``stride``-th sample as one entry a sample, with the same mean."""
+    spread = values.new_zeros(n)
+    spread[::stride] = values * (n / len(values))
+    return spread
+
+
+def _chunked(
+    function: Callable[[Tensor, Tensor | None], Tensor], rows: Tensor, context: Tensor | None, chunk: int
+) -> Tensor:
+    parts = [
+        function(rows[i : i + chunk], None if context is None else context[i : i + chunk])
+        for i in range(0, len(rows), chunk)
+    ]
+    return torch.cat(parts) if parts else rows

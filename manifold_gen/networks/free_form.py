@@ -1,0 +1,76 @@
+"""A plain network as a map from a manifold to itself."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from manifold_gen.errors import UsageError
+from manifold_gen.manifolds.base import Manifold
+from manifold_gen.networks.features import WaveFeatures
+from manifold_gen.networks.residual import ResidualNetwork
+
+HEADS = ("displacement", "projection")
+
+
+class FreeFormMap(nn.Module):
+    r"""x ↦ head(x, network(features(x), context)), with no constraint on the network.
+
+    The head keeps the result on the manifold:
+
+    - ``"displacement"``: ``manifold.displace(x, y)``, on compact manifolds a geodesic step from x. It has no singular
+      point, and the map is homotopic to the identity, so on a compact manifold every point has a preimage.
+    - ``"projection"``: ``manifold.unembed(embed(x) + y)``, the projection of the free-form flow as published; singular
+      where the network leads through a point that has no nearest one.
+
+    Args:
+        manifold: domain and range.
+        width, depth: of the residual network.
+        frequency: largest wave number of the features; ``waves`` at most so many of them.
+        head: one of the two above.
+        context_features: length of the context vector, 0 for none.
+        seed: of the random wave vectors.
+
+    Raises:
+        UsageError: an unknown head.
+    """
+
+    def __init__(
+        self,
+        manifold: Manifold,
+        width: int = 128,
+        depth: int = 3,
+        frequency: float = 6.0,
+        waves: int = 256,
+        head: str = "displacement",
+        context_features: int = 0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if head not in HEADS:
+            raise UsageError(f"head is {head!r}; expected one of {', '.join(HEADS)}")
+        self.manifold, self.head = manifold, head
+        self.features = WaveFeatures(manifold, frequency, waves, seed)
+        outputs = manifold.displacement_dim if head == "displacement" else manifold.embed_dim
+        self.network = ResidualNetwork(self.features.out_features, outputs, width, depth, context_features)
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """Images of the points ``x``."""
+        return self.place(x, self.network(self.features(x), context))
+
+    def pushforward(self, x: Tensor, tangents: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Images of the points, and of ``tangents`` ``(m, *batch, *shape)`` under the differential."""
+        features, moved = self.features.pushforward(x, tangents)
+        y, dy = self.network.pushforward(features, moved, context)
+        value = self.place(x, y)
+
+        def push(u: Tensor, v: Tensor) -> Tensor:
+            return torch.func.jvp(self.place, (x, y), (u, v))[1]
+
+        return value, torch.func.vmap(push)(tangents, dy)
+
+    def place(self, x: Tensor, y: Tensor) -> Tensor:
+        """The point that the network output ``y`` stands for at ``x``."""
+        if self.head == "displacement":
+            return self.manifold.displace(x, y)
+        return self.manifold.unembed(self.manifold.embed(x) + y)
