@@ -101,7 +101,7 @@ def _closed_form(a: Tensor) -> tuple[Tensor, Tensor]:
     moment = torch.linalg.cross(rotation, a, dim=0).sum(1)
     turn = (a * (a * moment.unsqueeze(1)).sum(0)).sum(1) + kappa * moment
     turn = turn / (kappa * top - det).clamp_min(tiny)
-    turn = turn / torch.linalg.vector_norm(turn, dim=0).clamp_min(1.0)
+    turn = turn / turn.abs().amax(0).clamp_min(1.0)
     rotation = _orthonormalised(rotation + torch.linalg.cross(turn.unsqueeze(1).expand_as(a), rotation, dim=0))
     product = rotation * a
     residual = torch.linalg.cross(rotation, a, dim=0).sum(1).abs().amax(0)
@@ -129,9 +129,9 @@ def _largest_root(det: Tensor, minors: Tensor, square: Tensor) -> Tensor:
 
 def _orthonormalised(b: Tensor) -> Tensor:
     """The rotation that Gram and Schmidt make of the first two rows of ``(3, 3, *batch)``."""
-    first = b[0] / torch.linalg.vector_norm(b[0], dim=0)
+    first = b[0] / b[0].square().sum(0).sqrt()
     third = torch.linalg.cross(first, b[1], dim=0)
-    third = third / torch.linalg.vector_norm(third, dim=0)
+    third = third / third.square().sum(0).sqrt()
     return torch.stack([first, torch.linalg.cross(third, first, dim=0), third])
 
 

@@ -46,6 +46,10 @@ class Product(Manifold):
         self.dim = sum(factor.dim for factor in self.factors)
         self.log_volume = sum(factor.log_volume for factor in self.factors)
         self.injectivity_radius = min(factor.injectivity_radius for factor in self.factors)
+        self.oriented = all(factor.oriented for factor in self.factors)
+        self.parallel_transport = all(factor.parallel_transport for factor in self.factors)
+        periods = {factor.period for factor in self.factors}
+        self.period = periods.pop() if len(periods) == 1 else None
         self.spec = " x ".join(factor.spec for factor in self.factors)
 
     @property
@@ -81,6 +85,10 @@ class Product(Manifold):
 
     def transp(self, x: Tensor, y: Tensor, v: Tensor) -> Tensor:
         return self._each(lambda factor, a, b, c: factor.transp(a, b, c), x, y, v)
+
+    def at_cut_locus(self, x: Tensor, y: Tensor) -> Tensor:
+        parts = zip(self.factors, self.split(x), self.split(y), strict=True)
+        return torch.stack([factor.at_cut_locus(a, b) for factor, a, b in parts]).any(0)
 
     def inner(self, x: Tensor, u: Tensor, v: Tensor | None = None, *, keepdim: bool = False) -> Tensor:
         total = self._total(lambda factor, a, b, c: factor.inner(a, b, c), x, u, u if v is None else v)
@@ -138,6 +146,15 @@ class Product(Manifold):
     def unembed(self, y: Tensor) -> Tensor:
         blocks = y.split([factor.embed_dim for factor in self.factors], -1)
         return self.join([factor.unembed(block) for factor, block in zip(self.factors, blocks, strict=True)])
+
+    @property
+    def displacement_dim(self) -> int:
+        return sum(factor.displacement_dim for factor in self.factors)
+
+    def displace(self, x: Tensor, y: Tensor) -> Tensor:
+        blocks = y.split([factor.displacement_dim for factor in self.factors], -1)
+        parts = zip(self.factors, self.split(x), blocks, strict=True)
+        return self.join([factor.displace(part, block) for factor, part, block in parts])
 
     @property
     def displacement_dim(self) -> int:

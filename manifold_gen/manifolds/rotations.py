@@ -30,6 +30,7 @@ class SO3(Manifold):
     log_volume = math.log(8 * math.pi**2)
     injectivity_radius = math.pi
     curvature = 0.25
+    parallel_transport = True
     spec = "so3"
 
     def projx(self, x: Tensor) -> Tensor:
@@ -51,6 +52,12 @@ class SO3(Manifold):
         half_sin = safe_sqrt(self._sum((x - y).square(), keepdim=keepdim)) / math.sqrt(8)
         half_cos = _quaternion(x, y)[..., 0]
         return 2 * torch.atan2(half_sin, half_cos.reshape(half_sin.shape))
+
+    def egrad2rgrad(self, x: Tensor, u: Tensor) -> Tensor:
+        return 2 * self.proju(x, u)
+
+    def at_cut_locus(self, x: Tensor, y: Tensor) -> Tensor:
+        return _quaternion(x, y)[..., 0] <= 4 * torch.finfo(x.dtype).eps
 
     def transp(self, x: Tensor, y: Tensor, v: Tensor) -> Tensor:
         half = matrix_from_axis_angle(0.5 * axis_angle_from_quaternion(_quaternion(x, y)))
