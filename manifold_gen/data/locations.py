@@ -76,14 +76,22 @@ def _download(file: RemoteFile) -> Path:
     downloader = pooch.HTTPDownloader(timeout=30)
     try:
         pooch.retrieve(file.url, f"sha256:{file.sha256}", target.name, target.parent, downloader=downloader)
-    except (OSError, ValueError) as error:
-        searched = ", ".join(map(str, data_folders()))
+    except ValueError as error:
+        raise DataError(f"{file.url} is no longer the pinned file: {error}; {_bring(file)}") from error
+    except OSError as error:
+        searched = " or ".join(map(str, data_folders()))
         raise DataError(
             f"the data file {file.place} is not in {searched} and could not be downloaded from {file.url} "
-            f"({type(error).__name__}: {error}); connect to the network, or put the file (sha256 {file.sha256}) "
-            f"into a folder of your own as {file.place} and set MANIFOLD_GEN_DATA to that folder"
+            f"({type(error).__name__}); connect to the network, or {_bring(file)}"
         ) from error
     return target
+
+
+def _bring(file: RemoteFile) -> str:
+    return (
+        f"put the file with sha256 {file.sha256} into a folder of your own as {file.place} and set MANIFOLD_GEN_DATA "
+        "to that folder"
+    )
 
 
 def sha256(path: Path) -> str:
