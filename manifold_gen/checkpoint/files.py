@@ -56,7 +56,9 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    """Flush a folder's entries to the disk, so that a rename survives a power cut."""
+    """Flush a folder's entries to the disk, so that a rename survives a power cut; Windows has no such call."""
+    if os.name != "posix":
+        return
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import pickle
 import re
+import struct
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -20,6 +22,11 @@ from manifold_gen.errors import CheckpointError, RunFolderError, UsageError
 CONFIG, METRICS, LOG, ENVIRONMENT = "config.toml", "metrics.jsonl", "log.txt", "environment.json"
 DIAGNOSTICS, WEIGHTS, MODEL, STATE = "diagnostics.json", "model.safetensors", "model.json", "checkpoints/last.pt"
 _OURS = (manifest.NAME, STATE, WEIGHTS, MODEL, CONFIG, METRICS, LOG, ENVIRONMENT, DIAGNOSTICS)
+# what torch.load was seen to raise on 6,000 damaged files
+_TORCH_ERRORS = (
+    RuntimeError, ValueError, EOFError, OSError, LookupError, TypeError, AttributeError, AssertionError, OverflowError,
+    struct.error, pickle.UnpicklingError,
+)  # fmt: skip
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 JsonRecord = Mapping[str, object]
@@ -63,6 +70,8 @@ class RunFolder:
     """
 
     def __init__(self, path: str | Path, *, overwrite: bool = False, resume: bool = False) -> None:
+        if "://" in str(path):
+            raise RunFolderError(f"{path} is a URL; give a folder on this machine")
         self.path = Path(path)
         self.overwrite, self.resume = overwrite, resume
         self._lock = lock.FolderLock(self.path)
@@ -109,8 +118,9 @@ class RunFolder:
         manifest.update(self.path, files)
 
     def append_metrics(self, record: JsonRecord) -> None:
-        """One line of ``metrics.jsonl``."""
-        self._append(METRICS, json.dumps(record) + "\n")
+        """One line of ``metrics.jsonl``; what is not finite becomes ``null``, which JSON can hold."""
+        plain = {key: _finite(value) for key, value in record.items()}
+        self._append(METRICS, json.dumps(plain) + "\n")
 
     def log(self, line: str) -> None:
         """One line of ``log.txt``."""
@@ -138,15 +148,21 @@ class RunFolder:
             raise CheckpointError(f"{path} is damaged: {error}; restore it from a copy or repeat the run") from error
 
     def read_metrics(self) -> list[dict[str, object]]:
-        """The lines of ``metrics.jsonl``, up to the first that a killed process left unfinished."""
+        """The lines of ``metrics.jsonl``, but for a last one that a killed process left unfinished.
+
+        Raises:
+            CheckpointError: a line is no JSON.
+        """
         path = self.path / METRICS
-        return list(_complete(path.read_text().splitlines(keepends=True))) if path.exists() else []
+        lines = path.read_text(errors="replace").splitlines(keepends=True) if path.exists() else []
+        try:
+            return [json.loads(line) for line in lines if line.endswith("\n")]
+        except ValueError as error:
+            raise CheckpointError(f"{path} is damaged: {error}; restore it from a copy or repeat the run") from error
 
     def read_state(self) -> bytes | None:
         """The training state as ``checkpoints/last.pt`` holds it, ``None`` where the run has saved none yet."""
-        if not (self.path / manifest.NAME).exists() or STATE not in manifest.read(self.path):
-            return None
-        return manifest.verified(self.path, STATE)
+        return manifest.verified(self.path, STATE) if manifest.holds(self.path, STATE) else None
 
     # ---- helpers ------------------------------------------------------------------------------------------------
 
@@ -156,8 +172,6 @@ class RunFolder:
             stream.write(text)
 
     def _refuse_unless_free(self) -> None:
-        if "://" in str(self.path):
-            raise RunFolderError(f"{self.path} is a URL; give a folder on this machine")
         if self.path.exists() and not self.path.is_dir():
             raise RunFolderError(f"{self.path} is a file; choose another folder")
         if self.resume and not self.path.exists():
@@ -190,11 +204,8 @@ def _counts(entry: Path) -> bool:
     return entry.name != lock.NAME and not (entry.name.startswith(".") and entry.name.endswith(".tmp"))
 
 
-def _complete(lines: Iterable[str]) -> Iterable[dict[str, object]]:
-    for line in lines:
-        if not line.endswith("\n"):
-            return
-        yield json.loads(line)
+def _finite(value: object) -> object:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def state_bytes(state: Mapping[str, object]) -> bytes:
@@ -202,6 +213,10 @@ def state_bytes(state: Mapping[str, object]) -> bytes:
     buffer = io.BytesIO()
     torch.save(dict(state), buffer)
     return buffer.getvalue()
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def state_from_bytes(data: bytes, device: torch.device | str = "cpu") -> dict[str, object]:
@@ -212,9 +227,9 @@ def state_from_bytes(data: bytes, device: torch.device | str = "cpu") -> dict[st
     """
     try:
         state = torch.load(io.BytesIO(data), map_location=device, weights_only=True)
-    except (RuntimeError, ValueError, EOFError, OSError, KeyError, pickle.UnpicklingError) as error:
+    except _TORCH_ERRORS as error:
         raise CheckpointError(
-            f"the training state ({STATE}) is damaged or foreign: {str(error).splitlines()[0]}; "
+            f"the training state ({STATE}) is damaged or foreign: {_first_line(error)}; "
             "restore it from a copy or repeat the run"
         ) from error
     manifest.check_version(state, Path(STATE))

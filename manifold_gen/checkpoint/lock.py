@@ -25,11 +25,10 @@ class FolderLock:
         Raises:
             RunFolderError: a living process, or one on another machine, holds it.
         """
-        for _ in range(2):
+        for _ in range(3):
             if self._create():
                 return
-            self._refuse_if_held()
-            self.path.unlink(missing_ok=True)
+            self._take_over_if_dead()
         raise RunFolderError(f"{self.path} was taken by another run just now; choose another folder")
 
     def release(self) -> None:
@@ -50,27 +49,45 @@ class FolderLock:
                 temporary.unlink(missing_ok=True)
         return True
 
-    def _refuse_if_held(self) -> None:
+    def _take_over_if_dead(self) -> None:
         try:
-            pid, birth, host = self.path.read_text().split()
-        except (FileNotFoundError, ValueError):
+            seen = self.path.read_text()
+            self._refuse_if_alive(seen)
+            # a rename has one winner; if a living run's lock came in between, it goes back
+            stale = self.path.with_name(f"{NAME}.{os.getpid()}.stale.tmp")
+            os.rename(self.path, stale)
+        except FileNotFoundError:
             return
-        if host != socket.gethostname():
-            raise RunFolderError(
-                f"{self.path.parent} is in use by process {pid} on {host}; choose another folder, "
-                f"or delete {self.path} if that process has ended"
-            )
-        if _birth(int(pid)) == birth:
-            raise RunFolderError(
-                f"{self.path.parent} is in use by process {pid}; choose another folder or wait until it has ended"
-            )
+        if stale.read_text() == seen:
+            stale.unlink()
+        else:
+            os.rename(stale, self.path)
+
+    def _refuse_if_alive(self, text: str) -> None:
+        words = text.split()
+        if len(words) != 3 or not words[0].isdigit():
+            return
+        pid, birth, host = words
+        if host == socket.gethostname() and _birth(int(pid)) != birth:
+            return
+        raise RunFolderError(
+            f"{self.path.parent} is in use by process {pid} on {host}; choose another folder or wait until it has "
+            f"ended (delete {self.path} only if that process is no more)"
+        )
 
 
 def _birth(pid: int) -> str:
-    """A mark that tells a process from a later one with the same number; ``dead`` where there is none."""
+    """A mark that tells a process from a later one of the same number; ``dead`` where there is none."""
     stat = Path(f"/proc/{pid}/stat")
-    if stat.exists():
+    try:
         return stat.read_text().rsplit(")", 1)[1].split()[19]
+    except (FileNotFoundError, ProcessLookupError):
+        return "dead" if Path("/proc/self/stat").exists() else _alive(pid)
+
+
+def _alive(pid: int) -> str:
+    if os.name != "posix":
+        return "alive"  # signal 0 is no question there
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -16,19 +16,23 @@ from manifold_gen.errors import CheckpointError
 
 NAME = "manifest.json"
 FORMAT_VERSION = 1
+_ABSENT = "absent"  # among the digests of a file that is being written for the first time
 
 Digests = dict[str, list[str]]
 
 
 def update(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write ``files`` (by path inside ``folder``) and their digests so that a crash at any point leaves both valid."""
+    """Write ``files`` (by path inside ``folder``) and their digests so that a crash at any point leaves both valid.
+
+    A file that the manifest already has with these contents is left alone.
+    """
     known = read(folder) if (folder / NAME).exists() else {}
-    new = {name: [sha256(data)] for name, data in files.items()}
-    both = {name: known.get(name, []) + new.get(name, []) for name in {**known, **new}}
+    digests = {name: [sha256(data)] for name, data in files.items()}
+    new = {name: digest for name, digest in digests.items() if known.get(name) != digest}
+    both = {name: known.get(name, [_ABSENT]) + new.get(name, []) for name in {**known, **new}}
     _write(folder, both)
-    for name, data in files.items():
-        (folder / name).parent.mkdir(exist_ok=True)
-        write_atomically(folder / name, data)
+    for name in new:
+        write_atomically(folder / name, files[name])
     _write(folder, {**known, **new})
 
 
@@ -58,6 +62,18 @@ def read(folder: Path) -> Digests:
     return files
 
 
+def holds(folder: Path, name: str) -> bool:
+    """Whether ``name`` has been saved; a file that was saved and is gone counts as held, and ``verified`` refuses it.
+
+    Raises:
+        CheckpointError: the manifest cannot be used.
+    """
+    if not (folder / NAME).exists():
+        return False
+    digests = read(folder).get(name, [_ABSENT])
+    return _ABSENT not in digests or (folder / name).exists()
+
+
 def verified(folder: Path, name: str) -> bytes:
     """Contents of a file whose digest the manifest accepts.
 
@@ -66,9 +82,9 @@ def verified(folder: Path, name: str) -> bytes:
     """
     digests = read(folder)
     path = folder / name
-    if name not in digests:
+    if not holds(folder, name):
         raise CheckpointError(
-            f"{folder / NAME} does not list {name}: the run was stopped before it was saved; resume or repeat the run"
+            f"{folder / NAME} does not list {name}: the run was stopped before its first save; resume or repeat it"
         )
     try:
         data = path.read_bytes()

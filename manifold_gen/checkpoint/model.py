@@ -108,7 +108,8 @@ def description(model: GenerativeModel, data: Mapping[str, object]) -> bytes:
 def weights(state: Mapping[str, torch.Tensor], progress: float) -> bytes:
     """``model.safetensors`` for a model's ``state_dict``; the same weights give the same bytes."""
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}
-    return safetensors.save(tensors, {"format": "pt", "progress": repr(progress)})
+    # one entry alone: safetensors writes several in random order
+    return safetensors.save(tensors, {"progress": repr(progress)})
 
 
 def _folder(path: str | Path) -> Path:

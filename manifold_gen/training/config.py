@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from manifold_gen.errors import UsageError
 
 CHOICES = {
-    "optimiser": ("adamw", "adam", "sgd"),
+    "optimiser": ("muon", "adamw", "adam", "sgd"),
     "schedule": ("one-cycle", "cosine", "constant"),
     "keep": ("best", "last"),
     "precision": ("auto", "float32", "float64", "bf16"),
@@ -27,7 +27,7 @@ class TrainingConfig:
         steps: optimiser steps in all.
         batch_size: rows of the global batch, shared by all processes; a smaller data set is one batch.
         lr: largest learning rate.
-        optimiser: ``"adamw"``, ``"adam"`` (no weight decay) or ``"sgd"`` (momentum ``betas[0]``).
+        optimiser: ``"muon"`` (orthogonal steps for hidden matrices, AdamW for the rest), ``"adamw"``, ``"adam"`` (no weight decay) or ``"sgd"`` (momentum ``betas[0]``).
         betas: moment decays of Adam.
         weight_decay: decoupled weight decay of matrices; vectors and scalars (biases, scales) have none.
         schedule: ``"one-cycle"``, ``"cosine"`` or ``"constant"``, see ``schedule.learning_rate``.
@@ -59,7 +59,7 @@ class TrainingConfig:
     steps: int = 10_000
     batch_size: int = 512
     lr: float = 2e-3
-    optimiser: str = "adamw"
+    optimiser: str = "muon"
     betas: tuple[float, float] = (0.9, 0.99)
     weight_decay: float = 1e-4
     schedule: str = "one-cycle"

@@ -55,11 +55,13 @@ class World:
         dist.broadcast(buffer, 0)
         return buffer.cpu().numpy().tobytes()
 
-    def any(self, flags: Sequence[bool], device: torch.device) -> list[bool]:
-        """Whether each flag is set in any process."""
+    def largest(self, values: Sequence[int], device: torch.device) -> list[int]:
+        """The largest of each value over the processes."""
         if self.size == 1:
-            return list(flags)
-        return [bool(flag) for flag in self.add(torch.tensor(flags, dtype=torch.float32, device=device)).tolist()]
+            return list(values)
+        shared = torch.tensor(values, device=device)
+        dist.all_reduce(shared, dist.ReduceOp.MAX)
+        return shared.tolist()
 
 
 def choose_device(name: str, local_rank: int = 0) -> torch.device:

@@ -27,7 +27,7 @@ from manifold_gen.training.report import Callback, Emitter, divergence
 from manifold_gen.training.schedule import learning_rate
 from manifold_gen.training.signals import Interrupted, StopFlag, listening
 from manifold_gen.training.state import Best, State
-from manifold_gen.training.step import Stepper, StepRecord
+from manifold_gen.training.step import Stepper
 
 
 class Report(Protocol):
@@ -96,11 +96,6 @@ def fit(
         RunFolderError: ``out`` exists, is in use or cannot be written.
         Interrupted: SIGINT or SIGTERM; the run is saved.
 
-    Example:
-        >>> import torch
-        >>> from manifold_gen import data, models, seeds
-        >>> fit.__name__
-        'fit'
     """
     config = config or TrainingConfig()
     check_inputs(model, dataset, config)
@@ -147,10 +142,12 @@ class _Trainer:
         if folder is None:
             return
         folder.truncate_metrics(self.state.step)
+        if data:
+            folder.log(f"resumed after step {self.state.step}")
+            return
         folder.write_environment()
         folder.write_config(settings or self._settings())
-        if not data:
-            self._save(folder)
+        self._save(folder)
 
     def finish(
         self, folder: RunFolder | None, path: Path | None, diagnose: Callable[[GenerativeModel, Dataset], Report] | None
@@ -185,30 +182,32 @@ class _Trainer:
         self.logged_at = time.monotonic()
         try:
             while self.state.step < self.config.steps and not self._out_of_patience():
-                record = self._step()
-                progress.step(self.state.step, record.loss)
+                loss, signum = self._step(flag)
+                progress.step(self.state.step, loss)
                 self._report(emit)
                 if folder is not None and self._checkpoint_due():
                     self._save(folder)
-                if any(self.world.any([bool(flag.signum)], self.device)):
-                    self._stop(folder, flag.signum or 15)
+                if signum:
+                    self._stop(folder, signum)
         finally:
             progress.close()
         if self.state.step == self.config.steps or self._out_of_patience():
             emit.line(f"done: {self.state.step} steps in {duration(self._elapsed())}")
 
-    def _step(self) -> StepRecord:
+    def _step(self, flag: StopFlag) -> tuple[float, int]:
+        """One step: its loss, and the number of the signal that asks every process to stop after it."""
         step = self.state.step
         self.model.set_progress(step / self.config.steps)
         record = self.stepper.backward(self.train_split, step)
         bad = not (isfinite(record.loss) and isfinite(record.gradient_norm))
-        if any(self.world.any([bad], self.device)):
+        anywhere_bad, signum = self.world.largest([bad, flag.signum], self.device)
+        if anywhere_bad:
             raise DivergenceError(divergence(record, step))
         self.stepper.update(learning_rate(self.config, step))
         self.state.average.update(step)
         self.state.sums.add(record.loss, record.gradient_norm, record.terms)
         self.state.step = step + 1
-        return record
+        return record.loss, signum
 
     def _report(self, emit: Emitter) -> None:
         step, last = self.state.step, self.state.step == self.config.steps

@@ -17,6 +17,7 @@ from manifold_gen.errors import UsageError
 from manifold_gen.models.base import GenerativeModel
 from manifold_gen.training.config import TrainingConfig
 from manifold_gen.training.distributed import World
+from manifold_gen.training.muon import Muon
 
 Terms = dict[str, Tensor]
 _TRAINING, _VALIDATION = 1, 2  # streams of random numbers, apart from each other and from the batch order
@@ -130,6 +131,8 @@ def build_optimiser(model: nn.Module, config: TrainingConfig) -> torch.optim.Opt
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if not trained:
         raise UsageError(f"{type(model).__name__} has no parameters to train")
+    if config.optimiser == "muon":
+        return Muon(trained, config.lr, config.betas, config.weight_decay)
     matrices = [parameter for parameter in trained if parameter.dim() > 1]
     others = [parameter for parameter in trained if parameter.dim() <= 1]
     groups = [

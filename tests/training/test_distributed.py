@@ -1,0 +1,51 @@
+"""Several processes do what one does."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from manifold_gen.checkpoint.folder import STATE, RunFolder
+from manifold_gen.errors import UsageError
+from manifold_gen.training.distributed import World, choose_device
+
+SCRIPT = Path(__file__).with_name("run_toy.py")
+ROOT = Path(__file__).parents[2]
+
+
+def launch(processes, *arguments):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "GLOO_SOCKET_IFNAME": "lo"}
+    torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
+    command = [sys.executable, *(torchrun if processes > 1 else []), str(SCRIPT), *map(str, arguments)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_two_processes_agree_with_one(tmp_path):
+    for processes in (1, 2):
+        done = launch(processes, tmp_path / str(processes), 60, 32)
+        assert done.returncode == 0, done.stdout + done.stderr
+    one, two = (torch.load(tmp_path / name / STATE, weights_only=True) for name in "12")
+    for part in ("model", "average"):
+        for name, value in one[part].items():
+            torch.testing.assert_close(two[part][name], value, rtol=1e-9, atol=1e-11)
+    assert two["best"]["step"] == one["best"]["step"]
+    records = [RunFolder(tmp_path / name).read_metrics() for name in "12"]
+    assert [r["step"] for r in records[0]] == [r["step"] for r in records[1]]
+    for first, second in zip(*records, strict=True):
+        assert second["loss"] == pytest.approx(first["loss"], rel=1e-9)
+
+
+def test_rows_tile_the_batch():
+    rows = [World(rank, 3).rows(12) for rank in range(3)]
+    assert [list(range(12))[r] for r in rows] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
+    with pytest.raises(UsageError, match="multiple of 3"):
+        World(0, 3).rows(13)
+
+
+def test_device_names():
+    assert choose_device("cpu") == torch.device("cpu")
+    with pytest.raises(UsageError, match="expected auto"):
+        choose_device("gpu please")

@@ -1,0 +1,129 @@
+"""Whatever ends a run, going on with it ends with the same bits."""
+
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import run_toy
+import torch
+
+from manifold_gen.checkpoint import RunFolder
+from manifold_gen.checkpoint.folder import STATE, WEIGHTS
+from manifold_gen.errors import RunFolderError, UsageError
+
+SCRIPT = Path(__file__).with_name("run_toy.py")
+ROOT = Path(__file__).parents[2]
+
+
+def start(*arguments):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, str(SCRIPT), *map(str, arguments)]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def digest(run):
+    return hashlib.sha256((run / WEIGHTS).read_bytes()).hexdigest()
+
+
+def metrics(run):
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    timing = ("elapsed", "steps_per_second")
+    return [{key: value for key, value in line.items() if key not in timing} for line in lines]
+
+
+def wait_for_steps(process, run, steps):
+    """Until the run has logged ``steps`` lines more, or has ended."""
+    path = run / "metrics.jsonl"
+    while process.poll() is None:
+        if path.exists() and path.read_text().count("\n") >= steps:
+            return
+        time.sleep(0.005)
+
+
+def test_killed_runs_end_with_the_bits_of_an_uninterrupted_one(tmp_path):
+    straight, killed = tmp_path / "straight", tmp_path / "killed"
+    train(straight, 250)
+    moments, kills = random.Random(0), 0
+    for lines in (0, 12, 40):
+        process = start(killed, 250, 32, *(["resume"] if killed.exists() else []))
+        wait_for_steps(process, killed, lines)
+        time.sleep(0.05 * moments.random())
+        process.send_signal(signal.SIGKILL)
+        kills += process.wait() == -signal.SIGKILL
+    process = start(killed, 250, 32, "resume")
+    assert process.wait() == 0, process.stdout.read()
+    assert kills == 3
+    assert digest(killed) == digest(straight)
+    assert metrics(killed) == metrics(straight)
+
+
+def test_a_kill_inside_a_write_leaves_a_folder_that_goes_on(tmp_path):
+    """The first write of each kind is cut short in turn: the folder then holds what any killed process may leave."""
+    train(tmp_path / "straight", 60)
+    for calls in range(1, 30, 7):
+        run = tmp_path / f"cut{calls}"
+        child = os.fork()
+        if child == 0:
+            die_at_rename(calls)
+            train(run, 60)
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+        train(run, 60, resume=True)
+        assert digest(run) == digest(tmp_path / "straight")
+
+
+def die_at_rename(calls):
+    """Ends this process at its ``calls``-th atomic replacement, before it takes place."""
+    replace, seen = os.replace, []
+
+    def dying(*arguments):
+        seen.append(arguments)
+        if len(seen) == calls:
+            os._exit(9)
+        replace(*arguments)
+
+    os.replace = dying
+
+
+def train(run, steps, **options):
+    return run_toy.train(run, steps, 32, **options)
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_signals_save_and_give_their_exit_code(tmp_path, signum, code):
+    run = tmp_path / "run"
+    process = start(run, 100_000, 32)
+    wait_for_steps(process, run, 10)
+    process.send_signal(signum)
+    output = process.communicate()[0]
+    assert process.returncode == code
+    assert "saved in" in output
+    with RunFolder(run, resume=True) as folder:
+        step = torch.load(run / STATE, weights_only=True)["step"]
+        assert folder.read_metrics()[-1]["step"] in (step, step // 5 * 5, step // 13 * 13)
+
+
+def test_resuming_a_finished_run_changes_nothing(tmp_path):
+    first = train(tmp_path / "run", 30)
+    before = digest(tmp_path / "run")
+    second = train(tmp_path / "run", 30, resume=True)
+    assert digest(tmp_path / "run") == before
+    assert (second.step, second.best_step, second.best_value) == (first.step, first.best_step, first.best_value)
+
+
+def test_resume_refuses_another_configuration(tmp_path):
+    train(tmp_path / "run", 30)
+    with pytest.raises(UsageError, match=r"training.steps = 30 \(now 40\)"):
+        train(tmp_path / "run", 40, resume=True)
+
+
+def test_resume_without_a_run_says_so(tmp_path):
+    with pytest.raises(RunFolderError, match="there is no run to resume"):
+        train(tmp_path / "run", 30, resume=True)
