@@ -15,7 +15,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "manifold_gen.data": ("load_dataset", "list_datasets", "load_file"),
-    "manifold_gen.models": ("FreeFormFlow",),
+    "manifold_gen.models.free_form_flow": ("FreeFormFlow",),
     "manifold_gen.training": ("fit", "TrainingConfig"),
     "manifold_gen.checkpoint": ("load",),
     "manifold_gen.metrics.likelihood": ("evaluate_likelihood",),

@@ -80,29 +80,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
         console.error(*_system(error))
         return 66 if error.errno == errno.ENOENT else RunFolderError.exit_code
     except (KeyboardInterrupt, click.Abort):
-        console.error("interrupted", "the same command again")
+        console.error("interrupted", "run the same command again")
         return 128 + signal.SIGINT
     except Terminated:
-        console.error("terminated", "the same command again")
+        console.error("terminated", "run the same command again")
         return 128 + signal.SIGTERM
 
 
 def _split(error: ManifoldGenError) -> tuple[str, str]:
-    """Cause and remedy of a message; they stand on either side of its last semicolon."""
-    cause, _, remedy = str(error).rpartition("; ")
-    if not cause:
-        return str(error), f"{_here()} --help"
-    return cause, remedy
+    """Cause and remedy of a message: they stand on either side of its last semicolon, or of ``, expected``."""
+    text = str(error)
+    for mark, said in (("; ", ""), (", expected ", "expected ")):
+        cause, _, remedy = text.rpartition(mark)
+        if cause:
+            return cause, said + remedy
+    return text, f"see {_here()} --help"
 
 
 def _usage(error: click.ClickException) -> tuple[str, str]:
     """Cause and remedy of a mistake in the arguments."""
     if isinstance(error, click.exceptions.NoSuchCommand):
         near = difflib.get_close_matches(error.command_name, manifold_gen.commands, n=1)
-        return error.message, f"did you mean {near[0]}?" if near else f"{_here(error)} --help"
+        return error.message, f"did you mean {near[0]}?" if near else f"see {_here(error)} --help"
     if isinstance(error, click.exceptions.NoSuchOption):
         return error.message, _nearest_option(error)
-    return error.format_message(), f"{_here(error)} --help"
+    return error.format_message(), f"see {_here(error)} --help"
 
 
 def _nearest_option(error: click.exceptions.NoSuchOption) -> str:
@@ -111,7 +113,7 @@ def _nearest_option(error: click.exceptions.NoSuchOption) -> str:
     if near:
         return f"did you mean {near[0]}?"
     if not _here(error).endswith(" fit"):
-        return f"{_here(error)} --help"
+        return f"see {_here(error)} --help"
     name = error.option_name.lstrip("-").replace("-", "_")
     return (
         f"settings without a flag are written section.name=value, e.g. model.{name}=VALUE or training.{name}=VALUE; "
@@ -125,8 +127,8 @@ def _system(error: OSError) -> tuple[str, str]:
     remedies = {
         errno.ENOENT: "check the path",
         errno.ENOSPC: "free some space on that disk, or write to another one",
-        errno.EACCES: "a place that you may read and write",
-        errno.EISDIR: "the path of a file, not of a folder",
+        errno.EACCES: "choose a place that you may read and write",
+        errno.EISDIR: "give the path of a file, not of a folder",
     }
     return f"{place}{error.strerror or error}", remedies.get(error.errno or 0, "check the path and the disk")
 
@@ -149,7 +151,7 @@ def _unexpected(console: Console) -> Callable[..., None]:
             traceback.print_exception(kind, error, trace)
         console.error(
             f"unexpected {kind.__name__}: {error}",
-            "the same command with -v for the traceback; it is a fault of manifold_gen, please report it",
+            "this is a fault of manifold_gen: run the command again with -v and report the traceback",
         )
 
     return hook

@@ -109,7 +109,7 @@ def self_test() -> SelfTest:
 
     from manifold_gen import seeds
     from manifold_gen.data import load_dataset
-    from manifold_gen.models import FreeFormFlow
+    from manifold_gen.models.free_form_flow import FreeFormFlow
     from manifold_gen.training import TrainingConfig, fit
 
     start = time.monotonic()

@@ -22,20 +22,23 @@ class Console:
         json: one JSON object on standard output instead of text.
         verbosity: −1 quiet, 0 normal, 1 with tracebacks.
         color: whether text may carry colours.
+        begun: whether something was said, so that the next title stands off from it.
     """
 
     json: bool = False
     verbosity: int = 0
     color: bool = True
+    begun: bool = False
 
     def say(self, text: str = "") -> None:
         """Part of the result in words; nothing when quiet or when the result goes out as JSON."""
         if not self.json and self.verbosity >= 0:
+            self.begun = True
             print(text, flush=True)
 
     def heading(self, text: str) -> None:
         """A title above a block."""
-        self.say(("\n" if not self.json else "") + self._styled(text, sys.stdout, bold=True))
+        self.say(("\n" if self.begun else "") + self._styled(text, sys.stdout, bold=True))
 
     def note(self, text: str) -> None:
         """Something about the work, on standard error; nothing when quiet."""
@@ -50,7 +53,7 @@ class Console:
     def error(self, cause: str, remedy: str) -> None:
         """One line with the cause and one with the remedy, on standard error, however quiet."""
         print(f"{self._styled('error:', sys.stderr, fg='red', bold=True)} {_one_line(cause)}", file=sys.stderr)
-        print(f"  {self._styled('try:', sys.stderr, bold=True)} {_one_line(remedy)}", file=sys.stderr, flush=True)
+        print(f" {self._styled('help:', sys.stderr, bold=True)} {_one_line(remedy)}", file=sys.stderr, flush=True)
 
     def _styled(self, text: str, stream: TextIO, **style: object) -> str:
         colored = self.color and stream.isatty() and not os.environ.get("NO_COLOR")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from manifold_gen.errors import RunFolderError, UsageError
 if TYPE_CHECKING:
     from manifold_gen.commands.settings import FitSettings
     from manifold_gen.data import Dataset
+    from manifold_gen.models.base import GenerativeModel
     from manifold_gen.training import FitResult
 
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 @setting_options
 @click.option("--set", "more", multiple=True, metavar="KEY=VALUE", help="Any setting: --set model.width=128.")
 @click.option("-o", "--out", metavar="DIR", help="Run folder to write.")
+@click.option("--name", metavar="NAME", help="Short for --out runs/NAME.")
 @click.option("--overwrite", is_flag=True, help="Replace the run that is in the folder.")
 @click.option("--resume", metavar="DIR", help="Go on with the run in DIR; needs nothing else.")
 @click.option("--strict", is_flag=True, help="Exit with 1 where a diagnostic fails.")
@@ -37,6 +40,7 @@ def fit(
     more: tuple[str, ...],
     config: str | None,
     out: str | None,
+    name: str | None,
     overwrite: bool,
     resume: str | None,
     strict: bool,
@@ -55,7 +59,11 @@ def fit(
     What is given later wins: the file, then flags, then --set, then SECTION.NAME=VALUE.
     """
     from manifold_gen.commands.settings import FitSettings, merged
+    from manifold_gen.metrics.diagnostics import diagnose
+    from manifold_gen.training import fit as train
 
+    _silence_followers(console)
+    out = _folder(out, name)
     assignments = given(flags) + [parse_assignment(text) for text in (*more, *overrides)]
     if resume is not None:
         tables = _of_run(resume, alone=not (assignments or config or out or overwrite or print_config or dry_run))
@@ -69,12 +77,38 @@ def fit(
     if folder is None and not dry_run:
         raise UsageError("no run folder was given; add --out runs/NAME, or --dry-run to see what would be done")
     dataset = settings.load_data()
-    _announce(console, settings, dataset)
+    model = settings.build_model(dataset)
+    _announce(console, settings, dataset, model)
     if folder is None or dry_run:
         console.result(_record(settings, dataset))
         return 0
-    result = _train(console, settings, dataset, folder, overwrite=overwrite, resume=resume is not None)
+    result = train(
+        model,
+        dataset,
+        settings.training_config(),
+        folder,
+        overwrite=overwrite,
+        resume=resume is not None,
+        settings=settings.resolved(),
+        diagnose=diagnose,
+        quiet=console.verbosity < 0,
+    )
     return _conclude(console, settings, dataset, result, strict=strict)
+
+
+def _silence_followers(console: Console) -> None:
+    """Of the processes that ``torchrun`` starts only the first one speaks."""
+    if int(os.environ.get("RANK", "0")) > 0:
+        console.verbosity, console.json = -1, False
+
+
+def _folder(out: str | None, name: str | None) -> str | None:
+    """The run folder of ``--out`` or ``--name``."""
+    from manifold_gen.checkpoint import safe_run_path
+
+    if out is not None and name is not None:
+        raise UsageError("both --out and --name were given; --name NAME is short for --out runs/NAME, give one of them")
+    return out if name is None else str(safe_run_path("runs", name))
 
 
 def _of_run(folder: str, *, alone: bool) -> dict[str, object]:
@@ -100,7 +134,7 @@ def _print_config(console: Console, settings: FitSettings) -> int:
     return 0
 
 
-def _announce(console: Console, settings: FitSettings, dataset: Dataset) -> None:
+def _announce(console: Console, settings: FitSettings, dataset: Dataset, model: GenerativeModel) -> None:
     """Resolved configuration and data summary."""
     from manifold_gen.checkpoint import toml
     from manifold_gen.commands.summary import lines, summarise
@@ -110,6 +144,8 @@ def _announce(console: Console, settings: FitSettings, dataset: Dataset) -> None
     console.heading(f"Data: {dataset.name}")
     for line in lines(summarise(dataset)):
         console.say(line)
+    count = sum(parameter.numel() for parameter in model.parameters())
+    console.heading(f"Model: {settings.model['name']}, {count:,} parameters")
 
 
 def _record(settings: FitSettings, dataset: Dataset) -> dict[str, object]:
@@ -118,35 +154,14 @@ def _record(settings: FitSettings, dataset: Dataset) -> dict[str, object]:
     return {"settings": settings.resolved(), "data": summarise(dataset)}
 
 
-def _train(
-    console: Console, settings: FitSettings, dataset: Dataset, folder: str, *, overwrite: bool, resume: bool
-) -> FitResult:
-    from manifold_gen.metrics.diagnostics import diagnose
-    from manifold_gen.training import fit as train
-
-    return train(
-        settings.build_model(dataset),
-        dataset,
-        settings.training_config(),
-        folder,
-        overwrite=overwrite,
-        resume=resume,
-        settings=settings.resolved(),
-        diagnose=diagnose,
-        quiet=console.verbosity < 0,
-    )
-
-
 def _conclude(console: Console, settings: FitSettings, dataset: Dataset, result: FitResult, *, strict: bool) -> int:
     """Diagnostics block, next command, exit code."""
     report = result.diagnostics
     if report is None:  # another process of the same run reports
         return 0
     summary: Mapping[str, object] = report.to_dict()
-    console.heading("Diagnostics")
+    console.say()
     console.say(report.table())
-    for failure in report.failures:
-        console.note(f"warning: {failure}")
     console.heading("Next")
     console.say(f"  manifold-gen evaluate {result.run}")
     console.say(f"  manifold-gen sample {result.run} -n 1000 -o samples.csv")

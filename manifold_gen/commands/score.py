@@ -50,7 +50,7 @@ def score(
     from manifold_gen.data.files import read_split
 
     model, fmt = open_run(run, device)
-    split = read_split(file, fmt, dtype=floating_type(model), project=project).to(device=device_of(model))
+    split = read_split(file, fmt, dtype=floating_type(model), project=project)
     rows = _score(model, split, size)
     if target is not None:
         _write_file(target, rows)
@@ -60,12 +60,18 @@ def score(
 
 
 def _score(model: GenerativeModel, split: Split, size: int) -> list[Row]:
+    """In double precision, as ``evaluate`` does: the tolerance of the inversion is then 1e-10."""
+    import torch
+
+    model = model.to(torch.float64)
+    split = split.to(dtype=torch.float64, device=device_of(model))
     rows: list[Row] = []
-    for start in range(0, len(split), size):
-        context = None if split.context is None else split.context[start : start + size]
-        record = model.score(split.x[start : start + size], context)
-        columns = (record.log_prob, record.residual, record.converged)
-        rows.extend(zip(*(column.detach().cpu().tolist() for column in columns), strict=True))
+    with torch.no_grad():
+        for start in range(0, len(split), size):
+            context = None if split.context is None else split.context[start : start + size]
+            record = model.score(model.manifold.projx(split.x[start : start + size]), context)
+            columns = (record.log_prob, record.residual, record.converged)
+            rows.extend(zip(*(column.cpu().tolist() for column in columns), strict=True))
     return rows
 
 

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 SECTIONS = ("data", "model", "training")
 DEFAULT_DATA, DEFAULT_MODEL = "ramachandran", "free-form-flow"
-# what the data set decides: a model's arguments of these names are filled in from it
-_FROM_DATA = ("manifold",)
 _EXAMPLES = "--manifold torus, sphere, so3 or 'sphere:2 x euclidean:1'"
 
 
@@ -55,10 +53,12 @@ class FitSettings:
         data, model, training = (dict(tables.get(section, {})) for section in SECTIONS)
         model.pop("manifold", None)  # a run started from Python notes it there; the data set knows it
         data_name, model_name = str(data.pop("name", DEFAULT_DATA)), str(model.pop("name", DEFAULT_MODEL))
+        if is_file(data_name):
+            data_name = str(Path(data_name).expanduser().resolve())  # the run is read from other folders too
         options = data_options(data_name)
         for name, setting in options.items():
             if setting.default is inspect.Parameter.empty and name not in data:
-                raise UsageError(f"data set {data_name!r} needs {setting.key}; add --{name} VALUE, e.g. {_EXAMPLES}")
+                raise UsageError(f"data set {data_name!r} needs {setting.key}; add e.g. {_EXAMPLES}")
         return cls(
             {"name": data_name, **checked(data, options, "data")},
             {"name": model_name, **checked(model, model_options(model_name), "model")},
@@ -67,11 +67,14 @@ class FitSettings:
 
     def resolved(self) -> dict[str, Table]:
         """All settings with their defaults, as a configuration file would say them."""
-        return {
-            "data": {**_defaults(data_options(str(self.data["name"]))), **self.data},
-            "model": {**_defaults(model_options(str(self.model["name"]))), **self.model},
-            "training": {**_defaults(training_options()), **self.training},
+        known = {
+            "data": data_options(str(self.data["name"])),
+            "model": model_options(str(self.model["name"])),
+            "training": training_options(),
         }
+        said = {"data": self.data, "model": self.model, "training": self.training}
+        names = {key: {"name": table["name"]} if "name" in table else {} for key, table in said.items()}
+        return {key: {**names[key], **_defaults(known[key]), **said[key]} for key in SECTIONS}
 
     def load_data(self) -> Dataset:
         """The data set, with points in the precision of the training."""
@@ -101,6 +104,9 @@ class FitSettings:
         from manifold_gen import models, seeds
 
         hyperparameters = {key: value for key, value in self.model.items() if key != "name"}
+        for key, value in _context_size(dataset).items():
+            if key in model_options(str(self.model["name"])):
+                hyperparameters.setdefault(key, value)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seeds.mix(self.training_config().seed, 0))
             return models.resolve(str(self.model["name"]))(dataset.manifold, **hyperparameters)
@@ -125,7 +131,7 @@ def merged(tables: Mapping[str, object], assignments: Sequence[tuple[str, str, V
 
 def is_file(name: str) -> bool:
     """Whether a data set's name is the path of a file: by its ending, so that a missing one is told as such."""
-    return Path(name).suffix.lower() in POINT_FILES or "/" in name or Path(name).is_file()
+    return Path(name).suffix.lower() in POINT_FILES or "/" in name
 
 
 def data_options(name: str) -> dict[str, Setting]:
@@ -143,7 +149,7 @@ def model_options(name: str) -> dict[str, Setting]:
     """Hyperparameters of a model."""
     from manifold_gen import models
 
-    return settings_of(models.resolve(name), "model", without=_FROM_DATA)
+    return settings_of(models.resolve(name), "model", without=("manifold",))
 
 
 def training_options() -> dict[str, Setting]:
@@ -151,6 +157,21 @@ def training_options() -> dict[str, Setting]:
     from manifold_gen.training import TrainingConfig
 
     return settings_of(TrainingConfig, "training")
+
+
+def _context_size(dataset: Dataset) -> dict[str, int]:
+    """The arguments by which a model learns what its context is."""
+    context = dataset.train.context
+    if context is None:
+        return {}
+    if context.is_floating_point():
+        return {"context_features": context.shape[-1]}
+    if context.dim() > 1 and context.shape[-1] > 1:
+        raise UsageError(
+            f"the context has {context.shape[-1]} columns of labels and a model takes one; join them into one column"
+        )
+    parts = (dataset.train, dataset.val, dataset.test)
+    return {"context_categories": 1 + max(int(part.context.max()) for part in parts if part.context is not None)}
 
 
 def _defaults(settings: Mapping[str, Setting]) -> Table:
