@@ -126,7 +126,9 @@ def write_points(path: str | Path, points: Tensor, fmt: PointFormat, context: Te
         os.replace(temporary, path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise RunFolderError(f"{path} could not be written ({error.strerror}); nothing there was changed") from error
+        raise RunFolderError(
+            f"{path} could not be written ({error.strerror or error}); nothing there was changed"
+        ) from error
 
 
 def _write_text(

@@ -42,7 +42,7 @@ class Table:
 
     def where(self, row: int) -> str:
         """How to call a row in a message."""
-        unit = "line" if self.path.suffix in _DELIMITERS else "row"
+        unit = "line" if self.path.suffix.lower() in _DELIMITERS else "row"
         return f"{unit} {self.lines[row]}"
 
     def take(self, rows: Sequence[int]) -> Table:
@@ -106,9 +106,9 @@ def read_table(path: str | Path, columns: Sequence[str] | None = None) -> Table:
         raise DataError(f"{path} is not a file; give a .csv, .tsv, .npy or .npz file")
     if path.stat().st_size == 0:
         raise DataError(f"{path} is empty (0 bytes); expected rows of numbers")
-    if path.suffix in _DELIMITERS:
+    if path.suffix.lower() in _DELIMITERS:
         return _read_text(path, columns)
-    if path.suffix in (".npy", ".npz"):
+    if path.suffix.lower() in (".npy", ".npz"):
         return _read_binary(path, columns)
     raise DataError(f"{path} ends in {path.suffix!r}; expected .csv, .tsv, .npy or .npz")
 
@@ -140,7 +140,7 @@ def _read_text(path: Path, columns: Sequence[str] | None) -> Table:
 def _text_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Line number and cells of every row that is neither blank nor a comment."""
     with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.reader(file, delimiter=_DELIMITERS[path.suffix], strict=True)
+        reader = csv.reader(file, delimiter=_DELIMITERS[path.suffix.lower()], strict=True)
         try:
             for row in reader:
                 cells = [cell.strip() for cell in row]
@@ -170,15 +170,16 @@ def _read_binary(path: Path, columns: Sequence[str] | None) -> Table:
             f"{path} cannot be read as {path.suffix}: {error}; expected arrays of numbers (no pickled objects)"
         ) from error
     given = arrays.pop("columns", None)
+    if not arrays or any(array.ndim > 0 and array.size == 0 for array in arrays.values()):
+        shapes = ", ".join(f"{key} {array.shape}" for key, array in arrays.items()) or "no array"
+        raise DataError(f"{path} has 0 rows or columns ({shapes}); expected one row a point")
     cells: dict[str, np.ndarray] = {}
     for key, array in arrays.items():
         cells |= _array_columns(path, key, array, given if key == "x" else None)
     lengths = {name: len(cell) for name, cell in cells.items()}
     if len(set(lengths.values())) != 1:
-        raise DataError(f"{path}: the arrays differ in length or are missing: {lengths}; expected one row a point")
+        raise DataError(f"{path}: the arrays differ in length: {lengths}; expected one row a point")
     count = next(iter(lengths.values()))
-    if count == 0:
-        raise DataError(f"{path} has 0 rows; expected one row a point")
     if columns is not None:
         cells = dict(zip(columns, cells.values(), strict=True))
     return Table(path, cells, np.arange(count), columns is not None or given is not None or set(arrays) != {"x"})
@@ -191,7 +192,7 @@ def _array_columns(path: Path, key: str, array: np.ndarray, names: np.ndarray | 
         raise DataError(f"{path}: array {key!r} is float16, which keeps 3 digits; save it as float32 or float64")
     if array.ndim == 0:
         raise DataError(f"{path}: array {key!r} has shape (); expected one row a point")
-    flat = array.reshape(len(array), -1) if array.size else array.reshape(len(array), 0)
+    flat = array.reshape(len(array), -1)
     if array.ndim == 1 and key != "x":
         return {key: array}
     stem = "column" if key == "x" else key

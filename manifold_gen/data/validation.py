@@ -31,8 +31,9 @@ def check_points(
 ) -> Tensor:
     """Points ``(N, *manifold.shape)`` that are finite and on the manifold.
 
-    Integers become the default floating type. Deviations from the manifold up to 1e-3 (float32) or 1e-6 (float64) are
-    mended by projection, larger ones with ``project=True`` only. Angles of a torus are wrapped to [−π, π).
+    Integers become the default floating type; half precision is refused. Deviations from the manifold up to 1e-3
+    (float32) or 1e-6 (float64) are mended by projection, larger ones with ``project=True`` only. Angles of a torus are
+    wrapped to [−π, π).
 
     Args:
         x: array or tensor.
@@ -108,7 +109,8 @@ def _faults(points: Tensor, manifold: Manifold, tolerance: float, *, project: bo
         part = flat[:, start : start + size].reshape(len(points), *factor.shape)
         start += size
         family = factor.spec.partition(":")[0]
-        if family == "torus":
+        if family == "torus":  # every angle is a point: wrapping mends all
+            warn_if_degrees(part)
             continue
         if family == "so3":
             faults.append(_reflections(part))
