@@ -45,7 +45,7 @@ def safe_sqrt(x: Tensor) -> Tensor:
     tensor([0.])
     """
     positive = x > 0
-    return torch.where(positive, torch.sqrt(torch.where(positive, x, 1.0)), 0.0)
+    return torch.where(positive, torch.sqrt(torch.where(positive, x, 1.0)), 0.0 * x)  # 0·x: NaN stays NaN
 
 
 def wrap_angle(x: Tensor) -> Tensor:
@@ -56,8 +56,8 @@ def wrap_angle(x: Tensor) -> Tensor:
     """
     turns = torch.round(x.detach() / (2 * math.pi))
     wrapped = (x - turns * _TWO_PI_HIGH) - turns * _TWO_PI_LOW
-    wrapped = wrapped + 2 * math.pi * (wrapped < -math.pi)
-    return wrapped - 2 * math.pi * (wrapped >= math.pi)
+    wrapped = torch.where(wrapped < -math.pi, wrapped + 2 * math.pi, wrapped)
+    return torch.where(wrapped >= math.pi, wrapped - 2 * math.pi, wrapped)
 
 
 def cos_sqrt(s: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ _HOMES = {
     "check_distribution": "distribution_laws",
     "check_manifold": "manifold_laws",
     "check_model": "model_laws",
-    "manifold_laws": "manifold_laws",
+    "law_names": "manifold_laws",
 }
 
 __all__ = sorted(_HOMES)

@@ -28,8 +28,8 @@ from manifold_gen.distributions.tails import admissible_scale
 from manifold_gen.distributions.uniform import Uniform
 from manifold_gen.distributions.wrapped_normal import MASS_LIMIT, WrappedNormal
 from manifold_gen.seeds import generator
+from manifold_gen.testing.tolerances import FAILURE_RATE
 
-FAILURE_RATE = 1e-5
 _CENTRES = 200
 
 

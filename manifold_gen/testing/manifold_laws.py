@@ -14,7 +14,7 @@ from manifold_gen.testing.laws import LAWS, setting
 _SOURCES = (projection_laws, geodesic_laws, volume_laws, interface_laws)
 
 
-def manifold_laws() -> tuple[str, ...]:
+def law_names() -> tuple[str, ...]:
     """Names of all laws, in the order in which they are checked; the docstring of each function states it."""
     return tuple(LAWS)
 
