@@ -38,7 +38,7 @@ def _escape(line: str) -> str:
 
 
 def _plain_docstrings(app: object, what: str, name: str, thing: object, options: object, lines: list[str]) -> None:
-    """Escape what is no markup, outside of literals, code and mathematics; Sphinx hands the lines over to be changed."""
+    """Escape what is no markup, outside of literals, code and mathematics; Sphinx lets the lines be changed."""
     inside = None  # indentation of the directive or code that the line belongs to
     for number, line in enumerate(lines):
         indent = len(line) - len(line.lstrip())
