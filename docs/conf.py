@@ -30,11 +30,17 @@ napoleon_use_ivar = True  # attributes listed in a docstring are not documented 
 napoleon_use_rtype = False
 
 # Docstrings are read in terminals too, where |x| is a norm and (*batch, n) a shape; to Sphinx both are markup.
-_MARKUP = re.compile(r"(``.*?``|`[^`]*`|\*\*\w.*?\w\*\*)|([|*])")
+_KEPT = r"``.*?``|`[^`]*`|\*\*\w.*?\w\*\*|(?<!\S)\*\w[^*`]*\w\*(?=[\s,.;:)])"
+_MARKUP = re.compile(rf"({_KEPT})|([|*])")
 
 
 def _escape(line: str) -> str:
-    return _MARKUP.sub(lambda found: found[1] or "\\" + found[2], line)
+    return _MARKUP.sub(lambda found: _literal(found[1]) if found[1] else "\\" + found[2], line)
+
+
+def _literal(text: str) -> str:
+    """A literal that begins or ends with a blank is none to Sphinx: quote it."""
+    return f"``'{text[2:-2]}'``" if text.startswith("`` ") else text
 
 
 def _plain_docstrings(app: object, what: str, name: str, thing: object, options: object, lines: list[str]) -> None:
