@@ -70,9 +70,9 @@ def fit(
     else:
         tables = merged(read_toml(config) if config else {}, assignments)
     settings = FitSettings.from_tables(tables)
+    training = settings.training_config()
     if print_config:
         return _print_config(console, settings)
-    settings.training_config()  # refuse a value out of range before anything is loaded
     folder = resume if resume is not None else out
     if folder is None and not dry_run:
         raise UsageError("no run folder was given; add --out runs/NAME, or --dry-run to see what would be done")
@@ -85,7 +85,7 @@ def fit(
     result = train(
         model,
         dataset,
-        settings.training_config(),
+        training,
         folder,
         overwrite=overwrite,
         resume=resume is not None,
