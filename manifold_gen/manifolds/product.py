@@ -94,6 +94,11 @@ class Product(Manifold):
         total = self._total(lambda factor, a, b, c: factor.inner(a, b, c), x, u, u if v is None else v)
         return total.unsqueeze(-1) if keepdim else total
 
+    def norm(self, x: Tensor, u: Tensor, *, keepdim: bool = False) -> Tensor:
+        """Root of the summed squares of the factors' lengths, each by its factor's own accurate formula."""
+        total = safe_sqrt(self._total(lambda factor, a, b: factor.norm(a, b).square(), x, u))
+        return total.unsqueeze(-1) if keepdim else total
+
     def dist2(self, x: Tensor, y: Tensor, *, keepdim: bool = False) -> Tensor:
         total = self._total(lambda factor, a, b: factor.dist2(a, b), x, y)
         return total.unsqueeze(-1) if keepdim else total
@@ -146,15 +151,6 @@ class Product(Manifold):
     def unembed(self, y: Tensor) -> Tensor:
         blocks = y.split([factor.embed_dim for factor in self.factors], -1)
         return self.join([factor.unembed(block) for factor, block in zip(self.factors, blocks, strict=True)])
-
-    @property
-    def displacement_dim(self) -> int:
-        return sum(factor.displacement_dim for factor in self.factors)
-
-    def displace(self, x: Tensor, y: Tensor) -> Tensor:
-        blocks = y.split([factor.displacement_dim for factor in self.factors], -1)
-        parts = zip(self.factors, self.split(x), blocks, strict=True)
-        return self.join([factor.displace(part, block) for factor, part, block in parts])
 
     @property
     def displacement_dim(self) -> int:
