@@ -161,7 +161,7 @@ def _warning(console: Console) -> Callable[..., None]:
     """Warnings as one line each, without the place in the source."""
 
     def show(message: Warning | str, *place: object, **more: object) -> None:
-        console.note(f"warning: {message}")
+        console.note(f"warning: {' '.join(str(message).split())}")
 
     return show
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import shutil
@@ -74,9 +75,11 @@ def test_integers_are_read_as_numbers(tmp_path):
 
 def test_bad_rows_are_dropped_where_asked(tmp_path):
     np.save(tmp_path / "x.npy", changed(NOISE((20, 2)), 3, np.nan))
-    done = call("fit", "--data", tmp_path / "x.npy", "--manifold", "torus", "--on-bad-row", "drop", "--dry-run")
+    done = call(
+        "fit", "--data", tmp_path / "x.npy", "--manifold", "torus", "--on-bad-row", "drop", "--dry-run", "--json"
+    )
     assert done.code == 0, done.err
-    assert "15 train, 2 val, 2 test" in done.out
+    assert sum(json.loads(done.out)["data"]["rows"].values()) == 19
     assert "warning: 1 of 20 rows have NaN" in done.err
 
 
@@ -96,7 +99,7 @@ def test_angles_that_look_like_degrees_are_told(angles):
 BAD_TEXTS = {
     "cell": ("phi,psi\n1,2\n3,x\n5,6\n", ["line 3", "'x'"]),
     "short line": ("phi,psi\n1,2\n3\n5,6\n", ["line 3", "2"]),
-    "header alone": ("phi,psi\n", ["0 rows"]),
+    "header alone": ("phi,psi\n", ["no rows of data"]),
     "nothing": ("", ["empty"]),
 }
 
@@ -119,7 +122,7 @@ def test_missing_files(tmp_path, run):
 
 def test_unknown_columns_and_manifolds(angles):
     given = ["fit", "--data", angles, "--dry-run"]
-    check_failure(call(*given, *OF_FILE, "--columns", "phi,chi"), 2, "chi")
+    check_failure(call(*given, *OF_FILE, "--columns", "phi,chi"), 66, "'chi'")
     check_failure(call(*given, "--manifold", "tours"), 2, "tours")
     check_failure(call(*given, "--manifold", "torus:2", "--units", "grad"), 2, "'grad'")
     check_failure(call(*given, "--manifold", "torus:-1"), 2, "torus:-1")
