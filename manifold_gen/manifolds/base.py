@@ -149,6 +149,7 @@ class Manifold(geoopt.Manifold):
         The default takes the leading left singular vectors of the projector and orthonormalises them for the metric;
         it does not promise one orientation, so a manifold that keeps it declares ``oriented = False``.
         """
+        x = x.detach()  # ``no_grad`` alone would let forward-mode derivatives into the decomposition
         with torch.no_grad():
             batch, size = self._batch(x), math.prod(self.shape)
             eye = torch.eye(size, dtype=x.dtype, device=x.device).reshape(size, *self.shape)

@@ -78,11 +78,10 @@ class SO3(Manifold):
         return x @ matrix_from_axis_angle(y)
 
     def tangent_basis(self, x: Tensor) -> Tensor:
-        with torch.no_grad():
-            first, second, third = x.unbind(-1)
-            zero = torch.zeros_like(first)
-            frames = [zero, third, -second, -third, zero, first, second, -first, zero]
-            return torch.stack(frames, -2).unflatten(-2, (3, 3)).transpose(-1, -2)
+        first, second, third = x.detach().unbind(-1)
+        zero = torch.zeros_like(first)
+        frames = [zero, third, -second, -third, zero, first, second, -first, zero]
+        return torch.stack(frames, -2).unflatten(-2, (3, 3)).transpose(-1, -2)
 
     def from_coordinates(self, x: Tensor, coordinates: Tensor) -> Tensor:
         return x @ hat(coordinates)
