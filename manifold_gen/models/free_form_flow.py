@@ -50,7 +50,7 @@ class FreeFormFlow(GenerativeModel, Distribution):
     Args:
         manifold: where data and latents live.
         width, depth: of each residual network: ``depth`` blocks of two layers.
-        frequency, waves: largest wave number of the features, and how many at most.
+        frequency, waves, decay: largest wave number of the features, how many at most, and how their amplitudes fall.
         head: how a network's output becomes a point, see ``FreeFormMap``.
         volume: ``"exact_encoder"`` (+log|det Df(x)|), ``"exact"`` (−log|det Dg(f(x))|), ``"surrogate"`` (the trace
             estimate, cost independent of the dimension), or ``"auto"``: exact on the encoder side up to dimension 3.
@@ -85,6 +85,7 @@ class FreeFormFlow(GenerativeModel, Distribution):
         depth: int = 3,
         frequency: float = 6.0,
         waves: int = 256,
+        decay: float = 1.0,
         head: str = "displacement",
         volume: str = "auto",
         probes: int = 1,
@@ -112,7 +113,7 @@ class FreeFormFlow(GenerativeModel, Distribution):
         self.volume = _resolve_volume(volume, manifold)
         self.context = ContextEmbedding(context_features, context_categories)
         size = dict(
-            width=width, depth=depth, frequency=frequency, waves=waves, head=head,
+            width=width, depth=depth, frequency=frequency, waves=waves, decay=decay, head=head,
             context_features=self.context.out_features,
         )  # fmt: skip
         self.encoder = FreeFormMap(manifold, **size, seed=2 * seed)

@@ -10,7 +10,10 @@ from manifold_gen.manifolds.base import Manifold
 
 
 class WaveFeatures(nn.Module):
-    r"""The embedding of a point and its waves :math:`[e(x),\ \cos(k_j\cdot c(x)),\ \sin(k_j\cdot c(x))]`.
+    r"""The embedding of a point and its waves :math:`[e(x),\ a_j\cos(k_j\cdot c(x)),\ a_j\sin(k_j\cdot c(x))]`.
+
+    The amplitudes :math:`a_j = 1/\max(1, |k_j|)^p` make all waves equally steep for p = 1, so that a network that has not
+    learned anything yet is no rougher than its longest wave.
 
     The coordinates c and the wave vectors k come from the manifold: the integer lattice on a torus (circular
     harmonics), random isotropic vectors on the embedding elsewhere (random Fourier features).
@@ -20,9 +23,10 @@ class WaveFeatures(nn.Module):
         degree: largest length of a wave vector; 0 keeps the embedding alone.
         count: at most so many wave vectors.
         seed: of the random wave vectors.
+        decay: the power p.
     """
 
-    def __init__(self, manifold: Manifold, degree: float, count: int, seed: int = 0) -> None:
+    def __init__(self, manifold: Manifold, degree: float, count: int, seed: int = 0, decay: float = 1.0) -> None:
         super().__init__()
         self.manifold = manifold
         vectors = (
@@ -32,6 +36,7 @@ class WaveFeatures(nn.Module):
         )
         self.register_buffer("vectors", vectors)
         self.register_buffer("lengths", vectors.norm(dim=-1), persistent=False)
+        self.decay = decay
         self.opening = 1.0
         self.out_features = manifold.embed_dim + 2 * vectors.shape[0]
 
@@ -48,7 +53,8 @@ class WaveFeatures(nn.Module):
     def _amplitudes(self, x: Tensor) -> Tensor:
         longest = self.lengths.amax().clamp_min(1.0) if len(self.lengths) else 1.0
         share = (self.opening * (longest + 1) - self.lengths).clamp(0.0, 1.0)
-        return (0.5 - 0.5 * torch.cos(torch.pi * share)).to(x.dtype)
+        size = (0.5 - 0.5 * torch.cos(torch.pi * share)) / self.lengths.clamp_min(1.0) ** self.decay
+        return size.to(x.dtype)
 
     def pushforward(self, x: Tensor, tangents: Tensor) -> tuple[Tensor, Tensor]:
         """Features, and their derivatives along ``tangents`` ``(m, *batch, *shape)``."""

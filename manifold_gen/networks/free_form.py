@@ -26,7 +26,7 @@ class FreeFormMap(nn.Module):
     Args:
         manifold: domain and range.
         width, depth: of the residual network.
-        frequency: largest wave number of the features; ``waves`` at most so many of them.
+        frequency: largest wave number of the features; ``waves`` at most so many of them; ``decay`` of their amplitudes.
         head: one of the two above.
         context_features: length of the context vector, 0 for none.
         seed: of the random wave vectors.
@@ -42,6 +42,7 @@ class FreeFormMap(nn.Module):
         depth: int = 3,
         frequency: float = 6.0,
         waves: int = 256,
+        decay: float = 1.0,
         head: str = "displacement",
         context_features: int = 0,
         seed: int = 0,
@@ -50,7 +51,7 @@ class FreeFormMap(nn.Module):
         if head not in HEADS:
             raise UsageError(f"head is {head!r}; expected one of {', '.join(HEADS)}")
         self.manifold, self.head = manifold, head
-        self.features = WaveFeatures(manifold, frequency, waves, seed)
+        self.features = WaveFeatures(manifold, frequency, waves, seed, decay)
         outputs = manifold.displacement_dim if head == "displacement" else manifold.embed_dim
         self.network = ResidualNetwork(self.features.out_features, outputs, width, depth, context_features)
 
