@@ -19,6 +19,7 @@ from torch import Tensor
 
 _LARGE_ORDER = 24.0
 _TERMS = 12
+_NEWTON_STEPS = 20  # four are the rule
 
 
 def _debye_polynomials(terms: int) -> list[list[float]]:
@@ -39,22 +40,17 @@ _DEBYE = _debye_polynomials(_TERMS)
 _STIRLING = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360, 1 / 156)
 
 
-def _polynomial(coefficients: list[float], x: Tensor) -> Tensor:
-    value = torch.zeros_like(x)
-    for c in reversed(coefficients):
-        value = value * x + c
-    return value
-
-
 def _large_order(order: float, kappa: Tensor) -> tuple[Tensor, Tensor]:
     """log e_μ(κ) − κ and g_μ(κ) by Debye's expansion, for μ of ``_LARGE_ORDER`` and above."""
     z = kappa / order
     w = torch.sqrt(1 + z.square())
     p = 1 / w
-    total, slope = torch.zeros_like(p), torch.zeros_like(p)
-    for k, row in enumerate(_DEBYE):
-        total = total + _polynomial(row, p) * order**-k
-        slope = slope + _polynomial([i * c for i, c in enumerate(row)][1:], p) * order**-k
+    series = [sum(row[i] * order**-k for k, row in enumerate(_DEBYE) if i < len(row)) for i in range(len(_DEBYE[-1]))]
+    coefficients = torch.tensor(series, dtype=p.dtype, device=p.device)
+    power = torch.arange(len(series), dtype=p.dtype, device=p.device)
+    powers = p.unsqueeze(-1) ** power
+    total = powers @ coefficients
+    slope = powers[..., :-1] @ (coefficients * power)[1:]
     stirling = sum(c * order ** -(2 * i + 1) for i, c in enumerate(_STIRLING))
     exponent = order / (w + z) - order + order * torch.log(2 / (1 + w))
     value = exponent + stirling - 0.5 * torch.log(w) + torch.log(total)
@@ -94,9 +90,11 @@ def concentration(length: Tensor, order: float, kappa_max: float) -> Tensor:
     n = 2 * order + 1
     gap = 1 - r
     kappa = (r * (n + 1 - r.square()) / (gap * (1 + r)).clamp(min=1e-300)).clamp(max=kappa_max)
-    for _ in range(20):
+    for _ in range(_NEWTON_STEPS):
         _, ratio = log_bessel_and_ratio(order, kappa)
         mean = kappa * ratio
         slope = (1 - mean.square() - n * ratio).clamp(min=1e-15)
-        kappa = (kappa + ((1 - mean) - gap) / slope).clamp(0, kappa_max)
+        before, kappa = kappa, (kappa + ((1 - mean) - gap) / slope).clamp(0, kappa_max)
+        if bool(((kappa - before).abs() <= 1e-12 * kappa).all()):
+            break
     return kappa

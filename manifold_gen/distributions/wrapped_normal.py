@@ -42,7 +42,8 @@ class WrappedNormal(Family):
         manifold: where the distribution lives.
         loc: the centre, ``(*shape,)`` or ``(K, *shape)`` for K members.
         scale: standard deviations > 0 that broadcast to ``(*batch_shape, n)``; a trailing axis of 1 is isotropic.
-        learnable: hold both as parameters. Scales then stay below the largest admissible isotropic one.
+        learnable: hold both as parameters. Scales then stay below the largest admissible isotropic one, and on curved
+            manifolds must be isotropic.
 
     Raises:
         ValueError: a parameter is not finite, not positive, off the manifold or of a shape that does not fit; or more
@@ -64,6 +65,11 @@ class WrappedNormal(Family):
         target = (*self.batch_shape, 1 if width == 1 else manifold.dim)
         deviation = broadcast(deviation, target, "scale")
         _refuse_overlap(manifold, deviation)
+        if learnable and deviation.shape[-1] > 1 and any(factor.curvature != 0 for factor in manifold.factors):
+            raise ValueError(
+                f"scale of shape {tuple(deviation.shape)} must be isotropic (a trailing axis of 1) for a learnable loc "
+                f"on {manifold}, because the tangent frame that its directions refer to turns with loc"
+            )
         upper = min(_admissible(factor) for factor in manifold.factors)
         self._loc = fixed_or_point(centre, learnable, manifold)
         self._scale = fixed_or_positive(deviation, learnable, "scale", upper)
@@ -160,7 +166,8 @@ def _refuse_overlap(manifold: Manifold, scale: Tensor) -> None:
             continue
         for row in part.detach().expand(*part.shape[:-1], factor.dim).reshape(-1, factor.dim).tolist():
             beyond = mass_beyond(factor.injectivity_radius, row) if max(row) > largest else 0.0
-            if beyond > MASS_LIMIT:
+            # the slack lets the scale that the message states, with its six digits, pass
+            if beyond > MASS_LIMIT * (1 + 1e-4):
                 raise ValueError(
                     f"scale {max(row):.6g} on {factor}: {beyond:.3g} of the mass lies beyond the injectivity radius "
                     f"{factor.injectivity_radius:.6g}, allowed {MASS_LIMIT:.0e}; the largest admissible isotropic "

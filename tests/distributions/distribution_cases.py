@@ -1,0 +1,75 @@
+"""Every distribution of the package, on every manifold it is for; each built afresh and from fixed numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from manifold_gen.distributions import (
+    Distribution,
+    Mixture,
+    TorusHistogram,
+    Uniform,
+    VonMisesFisher,
+    VonMisesProduct,
+    WrappedNormal,
+    default_base,
+    so3_checkerboard,
+    so3_mixture,
+    sphere_checkerboard,
+    torus_checkerboard,
+)
+from manifold_gen.manifolds import SO3, Euclidean, Lorentz, PoincareBall, Product, Sphere, Torus
+from manifold_gen.seeds import generator
+
+
+def von_mises_mixture() -> Mixture:
+    g = generator(1)
+    return Mixture(
+        VonMisesProduct(torch.randn(8, 2, generator=g), 20 * torch.rand(8, 2, generator=g)),
+        torch.randn(8, generator=g),
+        learnable=True,
+    )
+
+
+def fisher_mixture() -> Mixture:
+    g = generator(2)
+    means = Sphere(2).random_uniform(8, generator=g)
+    return Mixture(VonMisesFisher(means, 50 * torch.rand(8, generator=g), learnable=True), torch.randn(8, generator=g))
+
+
+def histogram() -> TorusHistogram:
+    return TorusHistogram(torch.randint(0, 4, (9, 7), generator=generator(3)), lower=-2.0)
+
+
+SMOOTH: dict[str, Callable[[], Distribution]] = {
+    "uniform-sphere": lambda: Uniform(Sphere(2)),
+    "uniform-torus": lambda: Uniform(Torus(2)),
+    "uniform-so3": lambda: Uniform(SO3()),
+    "von-mises-1": lambda: VonMisesProduct([0.3], [2.0]),
+    "von-mises-2": lambda: VonMisesProduct([0.3, 3.0], [0.0, 200.0]),
+    "von-mises-4": lambda: VonMisesProduct([0.3, 2.0, 1.0, 0.0], [2.0, 20.0, 1.0, 5.0]),
+    "fisher-1": lambda: VonMisesFisher([0.6, 0.8], 3.0),
+    "fisher-2": lambda: VonMisesFisher([0.0, 0.6, 0.8], 30.0),
+    "fisher-3": lambda: VonMisesFisher([1.0, 0.0, 0.0, 0.0], 3000.0),
+    "fisher-5": lambda: VonMisesFisher([0.0, 0.0, 0.0, 0.0, 0.0, -1.0], 10.0),
+    "wrapped-sphere": lambda: WrappedNormal(Sphere(2), [0.0, 0.6, 0.8], [0.3, 0.5]),
+    "wrapped-torus": lambda: WrappedNormal(Torus(2), [0.0, 3.0], [0.7, 2.5]),
+    "wrapped-so3": lambda: WrappedNormal(SO3(), torch.eye(3), [0.5, 0.3, 0.1]),
+    "wrapped-euclidean": lambda: WrappedNormal(Euclidean(2), [0.0, 3.0], [0.3, 2.5]),
+    "wrapped-poincare": lambda: WrappedNormal(PoincareBall(2), [0.0, 0.3], 1.0),
+    "wrapped-lorentz": lambda: WrappedNormal(Lorentz(2), Lorentz(2).origin(), [0.5, 1.0]),
+    "wrapped-product": lambda: WrappedNormal(Product(Sphere(2), Euclidean(1)), [0.0, 0.6, 0.8, 1.0], [0.3, 0.5, 2.0]),
+    "base-product": lambda: default_base(Product(Torus(1), Euclidean(1))),
+    "mixture-torus": von_mises_mixture,
+    "mixture-sphere": fisher_mixture,
+    "mixture-so3": lambda: so3_mixture(4),
+}
+JUMPS: dict[str, Callable[[], Distribution]] = {
+    "histogram": histogram,
+    "checkerboard-torus": torus_checkerboard,
+    "checkerboard-sphere": sphere_checkerboard,
+    "checkerboard-so3": so3_checkerboard,
+}
+ALL = {**SMOOTH, **JUMPS}
