@@ -1,8 +1,8 @@
 r"""Derivatives of maps between manifolds: Jacobians in tangent frames, volume changes, divergences.
 
-Let g map M to M and let b(x) be its tangent frame, orthonormal for the metric. The Jacobian of g at x is the n × n matrix
-:math:`J_{ij} = \langle b_i(g(x)),\ Dg(x)\, b_j(x)\rangle_{g(x)}`; log|det J| is the change of Riemannian volume, whatever the
-ambient coordinates are. Frames carry no gradient: turning a frame changes no determinant.
+Let g map M to M and let b(x) be its tangent frame, orthonormal for the metric. The Jacobian of g at x is the n × n
+matrix :math:`J_{ij} = \langle b_i(g(x)),\ Dg(x)\, b_j(x)\rangle_{g(x)}`; log|det J| is the change of Riemannian volume,
+whatever the ambient coordinates are. Frames carry no gradient: turning a frame changes no determinant.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def log_abs_det(matrix: Tensor) -> Tensor:
 
 
 def solve(matrix: Tensor, right: Tensor) -> Tensor:
-    """Solution ``(*batch, n)`` of ``matrix`` s = ``right``; not finite where the matrix is singular, without raising."""
+    """Solution ``(*batch, n)`` of ``matrix`` s = ``right``; not finite, without raising, where that is singular."""
     n = matrix.shape[-1]
     if n == 1:
         return right / matrix[..., 0]

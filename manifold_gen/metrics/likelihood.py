@@ -1,9 +1,9 @@
 """The negative log-likelihood that may be quoted, with the evidence that it is one.
 
 A model whose density rests on a numerical inversion can cheat without meaning to: by scoring points it cannot produce,
-or by a density that does not integrate to one. So three numbers go together: the mean over the converged points, the share
-of points that did not converge, and the integral I of the density. The mean is *valid* when at most 0.1 % of the points
-are unconverged (one point in a set below 1,000) and |I − 1| ≤ 0.02 + 2 SE, with SE ≤ 0.005.
+or by a density that does not integrate to one. So three numbers go together: the mean over the converged points, the
+share of points that did not converge, and the integral I of the density. The mean is *valid* when at most 0.1 % of the
+points are unconverged (one point in a set below 1,000) and |I − 1| ≤ 0.02 + 2 SE, with SE ≤ 0.005.
 """
 
 from __future__ import annotations

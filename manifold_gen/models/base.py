@@ -15,8 +15,8 @@ class GenerativeModel(Sampler):
     """A sampler that learns: named loss terms per sample, whose sum is minimised.
 
     Random inputs of the loss (probes, latents, proposal points, noise) come from ``auxiliary`` as tensors with one row
-    a sample, so that the trainer can draw them for a whole batch and hand each process its rows: what a sample sees is a
-    function of the seed, the step and its place in the batch, never of the process it landed on.
+    a sample, so that the trainer can draw them for a whole batch and hand each process its rows: what a sample sees is
+    a function of the seed, the step and its place in the batch, never of the process it landed on.
 
     ``hyperparameters`` are the constructor's keyword arguments beside ``manifold``, plain numbers, strings and lists:
     with the manifold's ``spec`` and the tensors they are all that a checkpoint keeps.

@@ -64,7 +64,7 @@ class FreeFormFlow(GenerativeModel, Distribution):
         proposal_scale: spread of the proposal where it is not uniform.
         context_features: length of a continuous context vector, 0 for none.
         context_categories: number of categories of a categorical context, 0 for none.
-        seed: of the random wave vectors.
+        seed: of the random wave vectors and of the initial weights.
 
     Raises:
         UsageError: an unknown ``volume`` or ``head``, or fewer than one probe.

@@ -12,8 +12,8 @@ from manifold_gen.manifolds.base import Manifold
 class WaveFeatures(nn.Module):
     r"""The embedding of a point and its waves :math:`[e(x),\ a_j\cos(k_j\cdot c(x)),\ a_j\sin(k_j\cdot c(x))]`.
 
-    The amplitudes :math:`a_j = 1/\max(1, |k_j|)^p` make all waves equally steep for p = 1, so that a network that has not
-    learned anything yet is no rougher than its longest wave.
+    The amplitudes :math:`a_j = 1/\max(1, |k_j|)^p` make all waves equally steep for p = 1, so that a network that has
+    not learned anything yet is no rougher than its longest wave.
 
     The coordinates c and the wave vectors k come from the manifold: the integer lattice on a torus (circular
     harmonics), random isotropic vectors on the embedding elsewhere (random Fourier features).

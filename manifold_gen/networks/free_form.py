@@ -26,10 +26,10 @@ class FreeFormMap(nn.Module):
     Args:
         manifold: domain and range.
         width, depth: of the residual network.
-        frequency: largest wave number of the features; ``waves`` at most so many of them; ``decay`` of their amplitudes.
+        frequency, waves, decay: largest wave number of the features, how many at most, how their amplitudes fall.
         head: one of the two above.
         context_features: length of the context vector, 0 for none.
-        seed: of the random wave vectors.
+        seed: of the random wave vectors and of the initial weights.
 
     Raises:
         UsageError: an unknown head.
@@ -53,7 +53,9 @@ class FreeFormMap(nn.Module):
         self.manifold, self.head = manifold, head
         self.features = WaveFeatures(manifold, frequency, waves, seed, decay)
         outputs = manifold.displacement_dim if head == "displacement" else manifold.embed_dim
-        self.network = ResidualNetwork(self.features.out_features, outputs, width, depth, context_features)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.network = ResidualNetwork(self.features.out_features, outputs, width, depth, context_features)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Images of the points ``x``."""
