@@ -1,5 +1,4 @@
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -7,7 +6,8 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from manifold_gen.data.base import Dataset, Split
-from manifold_gen.distributions import Uniform
+from manifold_gen.distributions import Uniform, VonMisesProduct, default_base
+from manifold_gen.distributions.base import Distribution
 from manifold_gen.errors import UsageError
 from manifold_gen.manifolds import SO3, Euclidean, Sphere, Torus
 from manifold_gen.plotting import choose, plot, plot_rotations, plot_sphere, register
@@ -66,13 +66,41 @@ def test_every_manifold_with_a_picture_gets_its_own(manifold, tmp_path):
 
 @pytest.mark.parametrize("manifold", [Sphere(3), Euclidean(2)], ids=str)
 def test_a_manifold_without_a_picture_is_told_so(manifold):
-    model = SimpleNamespace(manifold=manifold, sample=lambda n, generator: manifold.origin(n))
+    x = manifold.origin(5)
     with pytest.raises(UsageError, match="there is no figure for"):
-        plot(model, data_on(Sphere(2)))
+        plot(default_base(manifold), Dataset("origin", manifold, Split(x), Split(x), Split(x)))
 
 
 def test_a_registered_picture_is_used(monkeypatch):
     monkeypatch.setattr(choose, "_PICTURES", dict(choose._PICTURES))
-    register("torus", lambda model, dataset, samples: plot_rotations(torch.eye(3).expand(len(samples), 3, 3)))
+    register("torus", lambda log_density, dataset, samples: plot_rotations(torch.eye(3).expand(len(samples), 3, 3)))
     figure = plot(Uniform(Torus(2)), data_on(Torus(2)), samples=5)
     assert figure.axes[0].name == "mollweide"
+
+
+class Turned(Distribution):
+    """A von Mises angle pair around the context."""
+
+    def sample(self, n, context=None, generator=None):
+        around = VonMisesProduct(torch.zeros(2), torch.full((2,), 8.0)).sample(n, generator=generator)
+        return self.manifold.projx(around + context)
+
+    def log_prob(self, x, context=None):
+        return VonMisesProduct(torch.zeros(2), torch.full((2,), 8.0)).log_prob(x - context)
+
+
+def test_a_conditional_model_is_drawn_under_the_contexts_of_the_data():
+    context = torch.tensor([[-2.0, 1.0], [1.0, -1.5]])[torch.arange(200) % 2]
+    x = Torus(2).projx(context + 0.1 * torch.randn(200, 2, generator=torch.Generator().manual_seed(0)))
+    split = Split(x, context)
+    data = Dataset("turned", Torus(2), split, split, split, info={"format": {"columns": ["phi", "omega"]}})
+    panel = plot(Turned(Torus(2)), data, samples=100).axes[1]
+    image = panel.images[0].get_array()
+    centres = np.degrees((np.arange(90) + 0.5) * 4 * math.pi / 180 - math.pi)
+    for phi, omega in np.degrees([[-2.0, 1.0], [1.0, -1.5]]):
+        row, column = np.abs(centres - omega).argmin(), np.abs(centres - phi).argmin()
+        assert image[row, column] > image.max() - 1.5  # both peaks are there
+    assert panel.get_xlabel() == "φ (degrees)"
+    dots = panel.lines[0].get_xydata()
+    near = [(np.abs(dots - place) < 60).all(1).mean() for place in np.degrees([[-2.0, 1.0], [1.0, -1.5]])]
+    assert min(near) > 0.3
