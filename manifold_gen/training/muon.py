@@ -95,6 +95,7 @@ class Muon(torch.optim.AdamW):
             for parameter in parameters:
                 state = self.state[parameter]
                 if "momentum" not in state:
+                    state["step"] = torch.zeros(())  # AdamW asks every saved state for it when one is loaded
                     state["momentum"] = torch.zeros_like(parameter)
                 average = state["momentum"].lerp_(parameter.grad, 1 - self.momentum)
                 updates.append(parameter.grad.lerp(average, self.momentum))
