@@ -53,6 +53,7 @@ def call(*arguments):
     hook, handler = sys.excepthook, signal.getsignal(signal.SIGTERM)
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # as a fresh interpreter: what is meant for users is shown
             warnings.simplefilter("always", UserWarning)
             code = main([str(argument) for argument in arguments])
     finally:
