@@ -114,8 +114,8 @@ class Sphere(Manifold):
     def tangent_basis(self, x: Tensor) -> Tensor:
         """Columns 1 … n of the reflection that takes the pole ±e₀ to x, as ``(*batch, n, n + 1)``.
 
-        The pole is the one on the far side, so nothing cancels, and the first vector changes sign with it: the frame
-        followed by nothing else than a rotation keeps det[x, b₁, …, bₙ] = 1 on the whole sphere.
+        The pole is the one on the far side of x, so nothing cancels. The first vector takes the sign that makes
+        det[x, b₁, …, bₙ] = 1 everywhere: the frame jumps by a rotation at the equator x₀ = 0, never by a reflection.
         """
         with torch.no_grad():
             head, tail = x[..., :1], x[..., 1:]

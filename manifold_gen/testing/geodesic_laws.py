@@ -100,7 +100,7 @@ def small_distances_keep_relative_accuracy(s: Setting) -> None:
             worst = float((d / r - 1).abs().amax())
             assert worst <= allowed, f"{what} of points {r:g} apart: relative error {worst:.3g}, allowed {allowed:.3g}"
             lost = float(((d - wide).abs() / wide.clamp_min(0.01 * r)).amax())
-            bound = 1e-3 * s.slack
+            bound = 1e-2 * s.slack
             assert lost <= bound, (
                 f"{what} of points {r:g} apart: {lost:.3g} from the float64 value, allowed {bound:.3g}"
             )

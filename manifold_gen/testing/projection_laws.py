@@ -141,6 +141,24 @@ def embedding_is_inverted(s: Setting) -> None:
 
 
 @law
+def displacement_starts_at_the_point(s: Setting) -> None:
+    """displace(x, 0) = x, every displacement stays on M, and small ones go in every tangent direction."""
+    m, x = s.manifold, s.points(16)
+    y = torch.zeros(16, m.displacement_dim, dtype=s.dtype, device=s.device)
+    s.close(m.displace(x, y), x, "displace(x, 0)", scale=10)
+    far = torch.randn(y.shape, generator=s.generator, dtype=s.dtype, device=s.device)
+    moved = m.displace(x, 0.5 * far)
+    s.close(m.projx(moved), moved, "projx of a displaced point")
+
+    def outward(e: Tensor) -> Tensor:
+        return m.to_coordinates(x, torch.func.jvp(lambda a: m.displace(x, a), (y,), (e.expand_as(y),))[1])
+
+    rows = torch.stack([outward(e) for e in torch.eye(m.displacement_dim, dtype=s.dtype, device=s.device)], -1)
+    smallest = float(torch.linalg.svdvals(rows)[..., m.dim - 1].amin())
+    assert smallest > 1e-3, f"displace misses a direction: smallest singular value {smallest:.3g}"
+
+
+@law
 def riemannian_gradient_represents_the_differential(s: Setting) -> None:
     """⟨egrad2rgrad(x, ∂F), u⟩ = dF(u) for a smooth function F of the embedding."""
     m, x = s.manifold, s.points(16)

@@ -122,6 +122,13 @@ class ShrunkAngles(Torus):
         return 0.99 * super().unembed(y)
 
 
+class StuckDisplacement(Sphere):
+    """Ignores one component of the network's output."""
+
+    def displace(self, x: Tensor, y: Tensor) -> Tensor:
+        return super().displace(x, torch.cat([0 * y[..., :2], y[..., 2:]], -1))
+
+
 BROKEN: list[tuple[Manifold, torch.dtype, str]] = [
     (WrongVolume(2), torch.float64, "log_volume_is_the_volume"),
     (LongSteps(2), torch.float64, "log_inverts_exp"),
@@ -145,6 +152,7 @@ BROKEN: list[tuple[Manifold, torch.dtype, str]] = [
     (TrailingOne(2), torch.float64, "log_det_exp_matches_autodiff"),
     (DoubleOnly(2), torch.float32, "dtype_and_device_are_kept"),
     (GlobalDraws(2), torch.float64, "draws_follow_the_generator"),
+    (StuckDisplacement(2), torch.float64, "displacement_starts_at_the_point"),
     (ShrunkAngles(2), torch.float64, "embedding_is_inverted"),
 ]
 
