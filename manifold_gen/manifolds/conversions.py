@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
+
+from manifold_gen.errors import UsageError
+from manifold_gen.numerics import angle_over_sine, cos_sqrt, safe_sqrt, sinc_sqrt, wrap_angle
 
 
 def hat(w: Tensor) -> Tensor:
@@ -49,16 +54,20 @@ def quaternion_from_displacement(e: Tensor) -> Tensor:
 
 
 def matrix_from_axis_angle(w: Tensor) -> Tensor:
-    """Rotation matrix exp(hat(w)) of a rotation vector (axis times angle, radians): ``(*batch, 3)``."""
-    square = (w * w).sum(-1, keepdim=True) / 4
-    small = square < 1
-    safe = torch.where(small, 1.0, square)
-    half = torch.sqrt(safe)
-    series = _horner(torch.where(small, square, 0.0), _SINC)
-    sinc = torch.where(small, series, torch.sin(half) / half)
-    cos = torch.where(small, _horner(torch.where(small, square, 0.0), _COS), torch.cos(half))
-    v = 0.5 * sinc * w
-    return _rotation(2 * cos * v, v)
+    """Rotation matrix exp(hat(w)) of a rotation vector, axis times angle in radians: ``(*batch, 3)``.
+
+    Value and derivatives keep full precision at every angle, zero included.
+
+    Example:
+        >>> import math
+        >>> matrix_from_axis_angle(torch.tensor([0.0, 0.0, math.pi / 2])).round() + 0.0
+        tensor([[ 0., -1.,  0.],
+                [ 1.,  0.,  0.],
+                [ 0.,  0.,  1.]])
+    """
+    quarter = (w * w).sum(-1, keepdim=True) / 4
+    v = 0.5 * sinc_sqrt(quarter) * w
+    return _rotation(2 * cos_sqrt(quarter) * v, v)
 
 
 def axis_angle_from_matrix(matrix: Tensor) -> Tensor:
@@ -69,12 +78,88 @@ def axis_angle_from_matrix(matrix: Tensor) -> Tensor:
 def axis_angle_from_quaternion(q: Tensor) -> Tensor:
     """Rotation vector 2 atan2(|v|, w) v/|v| of a unit quaternion with w ≥ 0: ``(*batch, 4)`` to ``(*batch, 3)``."""
     w, v = q[..., :1], q[..., 1:]
-    square = (v * v).sum(-1, keepdim=True)
-    small = square < 1e-2 * w * w
-    length = torch.sqrt(torch.where(small, 1.0, square))
-    cos = torch.where(small, w, 1.0)
-    series = _horner(torch.where(small, square, 0.0) / (cos * cos), _ATAN) / cos
-    return 2 * v * torch.where(small, series, torch.atan2(length, w) / length)
+    return 2 * v * angle_over_sine((v * v).sum(-1, keepdim=True), w)
+
+
+def matrix_from_euler(angles: Tensor, convention: str = "ZYX") -> Tensor:
+    """Rotation matrix of three Euler angles in radians, ``(*batch, 3)`` to ``(*batch, 3, 3)``.
+
+    Capital letters turn about the moving axes, R = R_Z(a) R_Y(b) R_X(c) for ``"ZYX"``; small ones about the fixed axes,
+    in the order in which they are written. Neighbouring letters must differ.
+
+    Raises:
+        UsageError: for a convention that is not three letters of XYZ or xyz.
+    """
+    axes, moving = _axes(convention)
+    first, second, third = (_about(axis, angles[..., i]) for i, axis in enumerate(axes))
+    return first @ second @ third if moving else third @ second @ first
+
+
+def euler_from_matrix(matrix: Tensor, convention: str = "ZYX") -> Tensor:
+    """Euler angles in radians of rotation matrices, ``(*batch, 3, 3)`` to ``(*batch, 3)``; see ``matrix_from_euler``.
+
+    The middle angle lies in [0, π] where first and last letter agree, else in [−π/2, π/2]. In gimbal lock, where only a
+    sum of the outer angles is defined, the last angle is 0. Method: Bernardes and Viollet, PLOS ONE 17(11), 2022.
+
+    Example:
+        >>> euler_from_matrix(matrix_from_euler(torch.tensor([0.1, -0.2, 0.3]), "XYZ"), "XYZ")
+        tensor([ 0.1000, -0.2000,  0.3000])
+    """
+    axes, moving = _axes(convention)
+    i, j, k = axes[::-1] if moving else axes
+    proper = i == k
+    k = 3 - i - j if proper else k
+    sign = 1.0 if (j - i) % 3 == 1 else -1.0
+    q = quaternion_from_matrix(matrix)
+    a, b, c, d = q[..., 0], q[..., 1 + i], q[..., 1 + j], sign * q[..., 1 + k]
+    if not proper:
+        a, b, c, d = a - c, b + d, c + a, d - b
+    low, high = safe_sqrt(c * c + d * d), safe_sqrt(a * a + b * b)
+    tiny = 4 * torch.finfo(q.dtype).eps
+    locked_low, locked_high = low < tiny, high < tiny
+    total = torch.atan2(torch.where(locked_high, 0.0, b), torch.where(locked_high, 1.0, a))
+    apart = torch.atan2(torch.where(locked_low, 0.0, d), torch.where(locked_low, 1.0, c))
+    last = 1.0 if moving else -1.0
+    total, apart = torch.where(locked_high, last * apart, total), torch.where(locked_low, last * total, apart)
+    middle = 2 * torch.atan2(low, high) - (0.0 if proper else math.pi / 2)
+    one, three = total - apart, (total + apart) * (1.0 if proper else sign)
+    angles = torch.stack([three, middle, one] if moving else [one, middle, three], -1)
+    return wrap_angle(angles)
+
+
+def matrix_from_6d(rows: Tensor) -> Tensor:
+    """Rotation matrix from six numbers, its first two rows before orthonormalisation: ``(*batch, 6)``.
+
+    Gram and Schmidt make the rows orthonormal (Zhou et al., CVPR 2019; rows as in pytorch3d).
+    """
+    a, b = rows.unflatten(-1, (2, 3)).unbind(-2)
+    first = a / torch.linalg.vector_norm(a, dim=-1, keepdim=True)
+    rest = b - (first * b).sum(-1, keepdim=True) * first
+    second = rest / torch.linalg.vector_norm(rest, dim=-1, keepdim=True)
+    return torch.stack([first, second, torch.linalg.cross(first, second)], -2)
+
+
+def sixd_from_matrix(matrix: Tensor) -> Tensor:
+    """The first two rows of a rotation matrix as six numbers: ``(*batch, 3, 3)`` to ``(*batch, 6)``."""
+    return matrix[..., :2, :].flatten(-2)
+
+
+def _axes(convention: str) -> tuple[tuple[int, int, int], bool]:
+    letters = convention.upper()
+    one_case = convention in (letters, convention.lower())
+    if len(letters) != 3 or set(letters) - set("XYZ") or not one_case or letters[1] in (letters[0], letters[2]):
+        raise UsageError(
+            f"Euler convention {convention!r}: expected three letters such as 'ZYX' (moving) or 'zyx' (fixed)"
+        )
+    first, second, third = ("XYZ".index(letter) for letter in letters)
+    return (first, second, third), convention == letters
+
+
+def _about(axis: int, angle: Tensor) -> Tensor:
+    """Rotation by ``angle`` about one coordinate axis."""
+    cosine, sine, one, zero = torch.cos(angle), torch.sin(angle), torch.ones_like(angle), torch.zeros_like(angle)
+    plane = torch.stack([one, zero, zero, zero, cosine, -sine, zero, sine, cosine], -1).unflatten(-1, (3, 3))
+    return plane.roll((axis, axis), (-2, -1))
 
 
 def _rotation(linear: Tensor, v: Tensor) -> Tensor:
@@ -89,26 +174,4 @@ def _rotation(linear: Tensor, v: Tensor) -> Tensor:
 
 
 def _axial(m: Tensor) -> Tensor:
-    return torch.stack(
-        [m[..., 2, 1] - m[..., 1, 2], m[..., 0, 2] - m[..., 2, 0], m[..., 1, 0] - m[..., 0, 1]], -1
-    )
-
-
-def _horner(x: Tensor, coefficients: list[float]) -> Tensor:
-    value = torch.full_like(x, coefficients[-1])
-    for c in reversed(coefficients[:-1]):
-        value = value * x + c
-    return value
-
-
-def _alternating(offset: int, count: int = 11) -> list[float]:
-    """Coefficients (−1)^k / (2k + offset)! of sin(√s)/√s (offset 1) and cos(√s) (offset 0)."""
-    terms = [1.0]
-    for k in range(1, count):
-        terms.append(-terms[-1] / ((2 * k + offset) * (2 * k + offset - 1)))
-    return terms
-
-
-_SINC = _alternating(1)
-_COS = _alternating(0)
-_ATAN = [(-1.0) ** k / (2 * k + 1) for k in range(9)]
+    return torch.stack([m[..., 2, 1] - m[..., 1, 2], m[..., 0, 2] - m[..., 2, 0], m[..., 1, 0] - m[..., 0, 1]], -1)

@@ -5,9 +5,10 @@ has the sign of det a. The greatest ⟨R, a⟩ is λ = s₁ + s₂ + s₃, the l
 
     (λ² − |a|²)² − 8 λ det a − 4 |cof a|² = 0,
 
-and with κ = (λ² − |a|²) / 2 and ζ = κ λ − det a the rotation is ((κ + |a|²) a + λ cof a − a aᵀ a) / ζ (Markley, "Attitude
-determination using vector observations: a fast optimal matrix algorithm", J. Astronaut. Sci. 41, 1993). The quartic is
-solved by trigonometry and one step of Laguerre; one Newton step on the group then removes the amplified rounding.
+and with κ = (λ² − |a|²) / 2 and ζ = κ λ − det a the rotation is ((κ + |a|²) a + λ cof a − a aᵀ a) / ζ (Markley,
+"Attitude determination using vector observations: a fast optimal matrix algorithm", J. Astronaut. Sci. 41, 1993). The
+quartic is solved by trigonometry and one step of Laguerre; one Newton step on the group then removes the amplified
+rounding. What is still not stationary and best, a few of a million matrices, is decomposed.
 Autograd through a singular value decomposition would divide by s₁ − s₂, which is zero at every rotation; the derivative
 here divides by s₂ + s₃ alone.
 """
@@ -22,7 +23,7 @@ from torch import Tensor
 
 
 def nearest_rotation(a: Tensor) -> Tensor:
-    """The rotation R nearest to ``a`` in the Frobenius norm, with det R = +1 also where ``a`` is nearer to a reflection.
+    """The rotation nearest to ``a`` in the Frobenius norm: determinant +1 also where ``a`` is nearer to a reflection.
 
     Differentiable to every order, in forward and reverse mode and under ``torch.func``, with finite derivatives at
     every rotation. Where several rotations are equally near (a reflection, a matrix of rank one), one of them comes

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import re
+from collections.abc import Callable
 
 from manifold_gen.errors import UsageError
 from manifold_gen.manifolds.base import Manifold
@@ -18,6 +19,7 @@ _SIZED = {
     "poincare": "hyperbolic:PoincareBall",
     "lorentz": "hyperbolic:Lorentz",
 }
+_LIBRARIES = {"geoopt": "adapters:geoopt_from_spec", "geomstats": "adapters:geomstats_from_spec"}
 _PLAIN = {"so3": "rotations:SO3"}
 
 
@@ -25,7 +27,8 @@ def from_spec(text: str) -> Manifold:
     """The manifold that a specification names; inverse of the attribute ``spec``.
 
     A factor is ``name:n`` with n the intrinsic dimension (``euclidean``, ``sphere``, ``torus``, ``poincare``,
-    ``lorentz``), or ``so3``; factors are joined by `` x ``.
+    ``lorentz``), or ``so3``, or a space of another library, ``geoopt.Class:shape`` or ``geomstats.Class:sizes``.
+    Factors are joined by `` x ``.
 
     Raises:
         UsageError: for an unknown name or a size that is not a positive whole number.
@@ -40,6 +43,9 @@ def from_spec(text: str) -> Manifold:
 
 def _factor(text: str) -> Manifold:
     name, _, size = (part.strip() for part in text.partition(":"))
+    library, _, space = name.partition(".")
+    if library in _LIBRARIES and re.fullmatch(r"\d+(\s*,\s*\d+)*", size):
+        return _load(_LIBRARIES[library])(space, tuple(int(part) for part in size.split(",")))
     if name in _PLAIN and not size:
         return _load(_PLAIN[name])()
     if name in _SIZED and size.isdecimal() and int(size) > 0:
@@ -47,7 +53,7 @@ def _factor(text: str) -> Manifold:
     raise UsageError(_complaint(text, name))
 
 
-def _load(target: str) -> type[Manifold]:
+def _load(target: str) -> Callable[..., Manifold]:
     module, _, attribute = target.partition(":")
     return getattr(importlib.import_module(f"{_PACKAGE}.{module}"), attribute)
 
