@@ -18,7 +18,7 @@ help:
 	@echo "make quickstart   set up .venv, run the main job on real data, write runs/quickstart/ (3 minutes after the install)"
 	@echo "make test         set up .venv, run the whole test suite (10 minutes on 2 cores)"
 	@echo "make docs         build the documentation into docs/_build/html"
-	@echo "make bench        measure speed on one thread, write experiments/bench.json"
+	@echo "make bench        measure speed on one thread, write experiments/bench_speed.json"
 	@echo "make lint         ruff check and ruff format --check"
 	@echo "make clean        remove .venv, build products and caches (runs/ stays)"
 
@@ -52,7 +52,7 @@ docs: $(VENV)/.test
 	$(TEST_ENV) $(RUN) -m sphinx -W -q -b html docs docs/_build/html
 
 bench: $(VENV)/.test
-	OMP_NUM_THREADS=1 $(RUN) experiments/bench.py
+	OMP_NUM_THREADS=1 $(RUN) experiments/bench_speed.py --out experiments/bench_speed.json
 
 lint: $(VENV)/.test
 	$(RUN) -m ruff check .
