@@ -22,12 +22,15 @@ Record = Mapping[str, object]
 _ASIDE = {"step", "lr", "gradient_norm", "steps_per_second", "elapsed"}
 _COLOURS = (style.DATA, style.MODEL, style.THIRD, "#CC79A7", "#56B4E9", "#E69F00", style.INK)
 _RATIO = 20.0  # a term whose largest value is this many times its smallest is drawn on a logarithmic axis
+_LINEAR = ("loss", "nll")  # in nats, and only by chance positive
+_VAL = "val "
 
 
 def plot_training(metrics: str | Path | Iterable[Record]) -> Figure:
-    """Curves over steps: on a linear axis, and on a logarithmic one what falls by more than a factor of 20 to above 0.
+    """Curves over steps: likelihood and loss on a linear axis, what spans orders of magnitude on a logarithmic one.
 
-    Validation values ("val" before the name) are drawn with dots, because there are few of them.
+    A term and its value on the validation rows ("val" before the name, dashed, with dots) have one colour and one axis.
+    A term that is 0 throughout is named in the legend only.
 
     Args:
         metrics: a run folder, its ``metrics.jsonl``, or the records themselves: ``step`` and one number a name.
@@ -45,15 +48,17 @@ def plot_training(metrics: str | Path | Iterable[Record]) -> Figure:
     series = collect(records)
     if not series:
         raise DataError("there is nothing to draw: no record holds a step and a finite number beside it")
-    steep = {name for name, (_, values) in series.items() if min(values) > 0 and max(values) > _RATIO * min(values)}
-    panels = [names for names in ([n for n in series if n not in steep], [n for n in series if n in steep]) if names]
+    terms = list(dict.fromkeys(name.removeprefix(_VAL) for name in series))
+    steep = {term for term in terms if _is_steep(term, series)}
+    panels = [names for names in ([t for t in terms if t not in steep], [t for t in terms if t in steep]) if names]
+    colour = dict(zip(terms, _COLOURS * (1 + len(terms) // len(_COLOURS)), strict=False))
     with style.styled():
         figure = style.new_figure(style.COLUMN, 0.5 + 2.0 * len(panels))
         axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
-        colour = dict(zip(series, _COLOURS * (1 + len(series) // len(_COLOURS)), strict=False))
         for ax, names in zip(axes, panels, strict=True):
-            _curves(ax, {name: series[name] for name in names}, colour)
+            _curves(ax, {name: series[name] for name in series if name.removeprefix(_VAL) in names}, colour)
             ax.set_yscale("log" if names[0] in steep else "linear")
+            ax.set_ylabel("loss terms" if names[0] in steep else "nats")
         axes[-1].set_xlabel("optimiser step")
     return figure
 
@@ -101,11 +106,19 @@ def collect(records: Iterable[Record]) -> Series:
     return series
 
 
+def _is_steep(term: str, series: Series) -> bool:
+    values = [value for name in (term, _VAL + term) if name in series for value in series[name][1]]
+    return term not in _LINEAR and min(values) >= 0 and max(values) >= _RATIO * min(values)
+
+
 def _curves(ax: Axes, series: Series, colour: Mapping[str, str]) -> None:
     for name, (steps, values) in series.items():
-        few = name.startswith("val") or len(values) < 20
-        ax.plot(steps, values, lw=1.0, marker="o" if few else "", ms=2.5, color=colour[name], label=name)
-    ax.set_ylabel("loss terms and NLL (nats)" if ax.get_subplotspec().rowspan.start == 0 else "loss terms")
+        if not any(values):
+            ax.plot([], [], lw=0, label=f"{name}: 0")
+            continue
+        look = {"ls": "--", "marker": "o", "ms": 2.5} if name.startswith(_VAL) else {"ls": "-"}
+        ax.plot(steps, values, lw=1.0, color=colour[name.removeprefix(_VAL)], label=name, **look)
     ax.margins(x=0.02)
     ax.spines[["top", "right"]].set_visible(False)
-    ax.legend(ncols=2 if len(series) > 3 else 1)
+    # above the axes, where no curve runs; the constrained layout makes room
+    ax.legend(ncols=2, loc="lower right", bbox_to_anchor=(1, 1), handlelength=1.4, columnspacing=0.9, borderaxespad=0.2)

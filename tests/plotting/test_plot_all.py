@@ -41,9 +41,19 @@ def angles(n=300, dims=2):
 
 
 RECORDS = [
-    {"step": s, "nll": 0.5 - s / 60, "reconstruction": 10.0 ** (-s / 30), "split": "train", "lr": 1e-3}
+    {
+        "step": s,
+        "nll": 0.5 - s / 60,
+        "proposal_reconstruction": 10.0 ** (-s / 30),
+        "latent_reconstruction": 3.0 ** (-s / 9),
+        "split": "train",
+        "lr": 1e-3,
+    }
     for s in range(0, 100, 2)
-] + [{"step": s, "split": "val", "nll": 0.6 - s / 60} for s in range(0, 100, 20)]
+] + [
+    {"step": s, "split": "val", "nll": 0.6 - s / 60, "latent_reconstruction": 3.0 ** (-s / 9)}
+    for s in range(0, 100, 20)
+]
 
 FIGURES = {
     "torus": lambda: plot_torus(lambda x: x.cos().sum(-1), samples=angles(), data=angles(), resolution=40),
@@ -163,5 +173,16 @@ def test_metrics_are_read_up_to_a_line_cut_by_a_crash(tmp_path):
 def test_terms_of_the_loss_keep_their_own_names():
     top, bottom = plot_training(RECORDS).axes
     assert [line.get_label() for line in top.lines] == ["nll", "val nll"]
-    assert [line.get_label() for line in bottom.lines] == ["reconstruction"]
+    assert [line.get_label() for line in bottom.lines] == [
+        "proposal_reconstruction",
+        "latent_reconstruction",
+        "val latent_reconstruction",
+    ]
     assert (top.get_yscale(), bottom.get_yscale()) == ("linear", "log")
+    assert top.lines[0].get_color() == top.lines[1].get_color()
+
+
+def test_a_term_that_is_zero_throughout_is_named_and_a_likelihood_stays_linear():
+    (top, bottom) = plot_training([{"step": s, "nll": 2.0 / s, "fold": 0.0} for s in range(1, 50)]).axes
+    assert (top.get_yscale(), top.lines[0].get_label()) == ("linear", "nll")
+    assert bottom.lines[0].get_label() == "fold: 0"
