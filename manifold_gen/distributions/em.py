@@ -39,6 +39,7 @@ class EMSettings:
         tolerance: the run ends when the mean log-likelihood gains less than this in a step, in nats.
         restarts: independent k-means++ starts, of which the best after ``trial_steps`` is continued.
         trial_steps: EM steps of every start.
+        trial_points: most points that the starts are tried on; the final run takes all.
         kappa_max: largest concentration.
         weight_floor: smallest weight, as a share of 1/K.
     """
@@ -47,8 +48,15 @@ class EMSettings:
     tolerance: float = 1e-6
     restarts: int = 4
     trial_steps: int = 15
+    trial_points: int = 20_000
     kappa_max: float = 1e4
     weight_floor: float = 1e-3
+
+    def __post_init__(self) -> None:
+        if min(self.steps, self.restarts, self.trial_steps, self.trial_points) < 1:
+            raise ValueError(f"steps, restarts, trial_steps and trial_points must be at least 1, got {self}")
+        if not (self.kappa_max > 0 and 0 <= self.weight_floor <= 1):
+            raise ValueError(f"kappa_max must be positive and weight_floor in [0, 1], got {self}")
 
 
 @dataclass(frozen=True)
@@ -107,10 +115,12 @@ def expectation_maximisation(
         raise ValueError(f"x of shape {tuple(x.shape)} must be finite, got NaN or infinity")
     with torch.no_grad():
         statistics = family.statistics(x.double())
+        order = uniforms(x.shape[0], like=statistics, generator=generator).argsort()
+        trial = statistics[order[: max(settings.trial_points, k)]]
         best, best_score = None, -float("inf")
         for _ in range(settings.restarts):
-            start = _start(family, statistics, k, generator, settings)
-            state, history = _run(family, statistics, start, settings.trial_steps, settings)
+            start = _start(family, trial, k, generator, settings)
+            state, history = _run(family, trial, start, settings.trial_steps, settings)
             if history[-1] > best_score:
                 best, best_score = state, history[-1]
         state, history = _run(family, statistics, best, settings.steps, settings)

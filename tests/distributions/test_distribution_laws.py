@@ -15,8 +15,8 @@ from manifold_gen.testing.distribution_laws import check_integral_and_agreement,
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_laws(name, dtype):
-    check_distribution(ALL[name]().to(dtype), samples=2500, queries=400, smooth=name not in JUMPS)
+def test_laws(name, dtype, device):
+    check_distribution(ALL[name]().to(device, dtype), samples=2500, queries=400, smooth=name not in JUMPS)
 
 
 @pytest.mark.parametrize("name", ALL)

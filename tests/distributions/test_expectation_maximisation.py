@@ -111,3 +111,9 @@ def test_floored_weights_are_the_constrained_maximum():
 def test_data_that_cannot_be_fitted(x, k, message):
     with pytest.raises(ValueError, match=message):
         fit_von_mises_mixture(x, k)
+
+
+@pytest.mark.parametrize("wrong", [{"steps": 0}, {"restarts": 0}, {"kappa_max": 0.0}, {"weight_floor": 1.5}])
+def test_settings_that_make_no_sense(wrong):
+    with pytest.raises(ValueError, match="must be"):
+        EMSettings(**wrong)
