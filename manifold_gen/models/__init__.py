@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from typing import Any
 
 from manifold_gen.distributions.base import Sampler
 from manifold_gen.errors import UsageError
@@ -10,6 +11,19 @@ from manifold_gen.errors import UsageError
 REGISTRY = {
     "free-form-flow": "manifold_gen.models.free_form_flow:FreeFormFlow",
 }
+
+
+_HOMES = {
+    "FreeFormFlow": "manifold_gen.models.free_form_flow",
+    "GenerativeModel": "manifold_gen.models.base",
+}
+__all__ = ["REGISTRY", "FreeFormFlow", "GenerativeModel", "name_of", "resolve"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def resolve(name: str) -> type[Sampler]:

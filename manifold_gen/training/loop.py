@@ -8,7 +8,6 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from math import isfinite
 from pathlib import Path
-from typing import Protocol
 
 import torch
 
@@ -23,18 +22,11 @@ from manifold_gen.training.distributed import World, joined
 from manifold_gen.training.ema import MovingAverage
 from manifold_gen.training.inputs import check_inputs, precision_dtype
 from manifold_gen.training.progress import Progress, duration
-from manifold_gen.training.report import Callback, Emitter, divergence
+from manifold_gen.training.report import Callback, Emitter, Report, divergence
 from manifold_gen.training.schedule import learning_rate
 from manifold_gen.training.signals import Interrupted, StopFlag, listening
 from manifold_gen.training.state import Best, State
 from manifold_gen.training.step import Stepper
-
-
-class Report(Protocol):
-    """What a diagnosis returns."""
-
-    def to_dict(self) -> dict[str, object]:
-        """Plain values for ``diagnostics.json``."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +87,16 @@ def fit(
         DivergenceError: a loss or gradient is not finite; the last checkpoint stays.
         RunFolderError: ``out`` exists, is in use or cannot be written.
         Interrupted: SIGINT or SIGTERM; the run is saved.
+
+    Example:
+        >>> from manifold_gen.data.base import Dataset, Split
+        >>> from manifold_gen.manifolds import Torus
+        >>> from manifold_gen.models import FreeFormFlow
+        >>> x = torch.linspace(-1.0, 1.0, 60).reshape(30, 2)
+        >>> data = Dataset("line", Torus(2), Split(x[:20]), Split(x[20:25]), Split(x[25:]))
+        >>> result = fit(FreeFormFlow(Torus(2), width=8, depth=1), data, TrainingConfig(steps=5), quiet=True)
+        >>> result.step, result.best_step
+        (5, 5)
 
     """
     config = config or TrainingConfig()

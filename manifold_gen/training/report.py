@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from math import isfinite
+from typing import Protocol
 
 from manifold_gen.checkpoint.folder import RunFolder
 from manifold_gen.training.progress import Progress, record_line
 from manifold_gen.training.step import StepRecord
 
 Callback = Callable[[Mapping[str, object]], None]
+
+
+class Report(Protocol):
+    """What a diagnosis returns."""
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain values for ``diagnostics.json``."""
 
 
 class Emitter:

@@ -1,15 +1,22 @@
-"""Trains the toy in a process of its own: ``run_toy.py OUT STEPS BATCH [resume]``; ends with the error's exit code."""
+"""Trains the toy in a process of its own: ``run_toy.py OUT STEPS BATCH [resume] [flow]``.
+
+Ends with the error's exit code; ``flow`` takes a small free-form flow for the toy.
+"""
 
 import sys
 
 from toys import VonMises, torus_data
 
 from manifold_gen.errors import ManifoldGenError
+from manifold_gen.models import resolve
 from manifold_gen.training import TrainingConfig, fit
 
 
-def train(out, steps, batch, **options):
+def train(out, steps, batch, flow=False, **options):
     data = torus_data()
+    model = VonMises(data.manifold, width=64, noise=0.1)
+    if flow:
+        model = resolve("free-form-flow")(data.manifold, width=16, depth=1, frequency=2.0, noise=0.1)
     config = TrainingConfig(
         steps=steps,
         batch_size=batch,
@@ -20,12 +27,12 @@ def train(out, steps, batch, **options):
         threads=1,
         device="cpu",
     )
-    return fit(VonMises(data.manifold, width=64, noise=0.1), data, config, out, quiet=True, **options)
+    return fit(model, data, config, out, quiet=True, **options)
 
 
 def main(out, steps, batch, *options):
     try:
-        train(out, int(steps), int(batch), resume="resume" in options)
+        train(out, int(steps), int(batch), resume="resume" in options, flow="flow" in options)
     except ManifoldGenError as error:
         print(error)
         return error.exit_code

@@ -25,7 +25,7 @@ def launch(processes, *arguments):
 
 def test_two_processes_agree_with_one(tmp_path):
     for processes in (1, 2):
-        done = launch(processes, tmp_path / str(processes), 60, 32)
+        done = launch(processes, tmp_path / str(processes), 30, 32, "flow")
         assert done.returncode == 0, done.stdout + done.stderr
     one, two = (torch.load(tmp_path / name / STATE, weights_only=True) for name in "12")
     for part in ("model", "average"):
