@@ -44,6 +44,8 @@ def manifold_gen() -> None:
 
     Exit codes: 0 done, 1 the run failed, 2 wrong usage, 66 an input is missing or unusable, 74 reading or writing
     failed, 130 interrupted, 143 terminated.
+
+    Completion of words in bash: eval "$(_MANIFOLD_GEN_COMPLETE=bash_source manifold-gen)"
     """
 
 

@@ -82,17 +82,8 @@ def fit(
     if folder is None or dry_run:
         console.result(_record(settings, dataset))
         return 0
-    result = train(
-        model,
-        dataset,
-        training,
-        folder,
-        overwrite=overwrite,
-        resume=resume is not None,
-        settings=settings.resolved(),
-        diagnose=diagnose,
-        quiet=console.verbosity < 0,
-    )
+    options = {"overwrite": overwrite, "resume": resume is not None, "settings": settings.resolved()}
+    result = train(model, dataset, training, folder, **options, diagnose=diagnose, quiet=console.verbosity < 0)
     return _conclude(console, settings, dataset, result, strict=strict)
 
 

@@ -207,3 +207,14 @@ def test_strict_makes_failed_diagnostics_the_exit_code(angles, tmp_path):
     record = json.loads(done.out)
     assert record["failures"] != []
     assert done.code == 1
+
+
+def test_a_missing_extra_is_told_with_the_line_that_installs_it(run, tmp_path):
+    code = (
+        "import sys; sys.modules['matplotlib'] = None; from manifold_gen.cli import main; "
+        f"sys.exit(main(['plot', {str(run)!r}, '-o', {str(tmp_path / 'x.png')!r}]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1, done.stderr
+    assert "pip install 'manifold-gen[plot]'" in done.stderr
+    assert "Traceback" not in done.stderr
