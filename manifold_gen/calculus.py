@@ -2,7 +2,8 @@ r"""Derivatives of maps between manifolds: Jacobians in tangent frames, volume c
 
 Let g map M to M and let b(x) be its tangent frame, orthonormal for the metric. The Jacobian of g at x is the n × n
 matrix :math:`J_{ij} = \langle b_i(g(x)),\ Dg(x)\, b_j(x)\rangle_{g(x)}`; log|det J| is the change of Riemannian volume,
-whatever the ambient coordinates are. Frames carry no gradient: turning a frame changes no determinant.
+whatever the ambient coordinates are. A frame's turning carries no gradient, since it changes no determinant; what does
+carry one is that the frame stays tangent where x moves, and that the metric varies.
 """
 
 from __future__ import annotations
@@ -47,20 +48,33 @@ def pushforward(function: Field, x: Tensor, tangents: Tensor) -> tuple[Tensor, T
 
 
 def frame(manifold: Manifold, x: Tensor) -> Tensor:
-    """The tangent basis with its index in front, ``(n, *batch, *shape)``: the tangents that ``pushforward`` takes."""
-    return manifold.tangent_basis(x).movedim(x.dim() - len(manifold.shape), 0)
+    """The tangent basis with its index in front, ``(n, *batch, *shape)``: the tangents that ``pushforward`` takes.
+
+    Its gradient in x is the part that keeps it tangent: a map differentiated along it never leaves the manifold, so how
+    the map goes on outside cannot matter.
+    """
+    basis = manifold.tangent_basis(x).movedim(x.dim() - len(manifold.shape), 0)
+    return torch.stack([manifold.proju(x, b) for b in basis])
 
 
 def in_frame(manifold: Manifold, y: Tensor, images: Tensor) -> Tensor:
-    """Matrix ``(*batch, n, m)`` of the coordinates of ``images`` ``(m, *batch, *shape)`` in the frame at ``y``."""
-    columns = [manifold.to_coordinates(y, image) for image in images]
+    """Matrix ``(*batch, n, m)`` of the coordinates of ``images`` ``(m, *batch, *shape)`` in the frame at ``y``, which is
+    held still, and the metric with it.
+    """
+    columns = [manifold.to_coordinates(y.detach(), image) for image in images]
     return torch.stack(columns, -1)
 
 
 def jacobian(g: TangentMap, manifold: Manifold, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Images g(x) and the Jacobian ``(*batch, n, n)`` of ``g`` in the tangent frames of ``manifold``."""
+    """Images g(x) and the Jacobian ``(*batch, n, n)`` of ``g`` in the tangent frames of ``manifold``.
+
+    The gradient of its determinant is right in x and in the parameters of g: the change of the metric at both ends,
+    which frames held still do not show, enters as a factor of value 1.
+    """
     y, images = g.pushforward(x, frame(manifold, x), context)
-    return y, in_frame(manifold, y, images)
+    change = (manifold.log_sqrt_det_metric(y) - manifold.log_sqrt_det_metric(x)) / manifold.dim
+    factor = torch.exp(change - change.detach())
+    return y, in_frame(manifold, y, images) * factor[..., None, None]
 
 
 def determinant(matrix: Tensor) -> Tensor:

@@ -1,0 +1,162 @@
+"""The volume change and its surrogate on maps whose inverse is known: values, gradients, and what must fail."""
+
+import math
+
+import pytest
+import torch
+from diffeomorphisms import SPECS, pair, points
+from scipy import stats
+
+from manifold_gen import calculus, seeds
+from manifold_gen.manifolds import PoincareBall
+
+RATE = 1e-5  # of a false alarm, of each statistical test here
+DRAWS = 3000
+
+
+def parameters(encoder):
+    return list(encoder.parameters())
+
+
+def set_parameters(encoder, values):
+    """Replace the parameters by tensors, which may carry the batch axes of the points."""
+    for module in encoder.modules():
+        if "theta" in module._parameters or "theta" in vars(module):
+            module._parameters.pop("theta", None)
+            object.__setattr__(module, "theta", values.pop(0))
+
+
+def gradients(encoder, x, value):
+    """Gradients of ``value(x)`` in all parameters, ``(len(x), p)``, each of its own point alone."""
+    thetas = [theta.detach().expand(len(x), *theta.shape).clone().requires_grad_() for theta in parameters(encoder)]
+    kept = parameters(encoder)
+    set_parameters(encoder, list(thetas))
+    found = torch.autograd.grad(value(x).sum(), thetas)
+    for module in encoder.modules():
+        if "theta" in vars(module):
+            vars(module).pop("theta")
+            module.theta = kept.pop(0)
+    return torch.cat([g.flatten(1) for g in found], 1)
+
+
+def log_det(g, manifold, x):
+    return calculus.log_abs_det(calculus.jacobian(g, manifold, x)[1])
+
+
+def surrogate_deviation(manifold, encoder, decoder, probes, seed=0, used=None):
+    """Largest |mean surrogate gradient − exact gradient| in standard errors, over points and parameters.
+
+    The surrogate is computed on ``used``, where that is another manifold.
+    """
+    used = used or manifold
+    x = points(manifold, 4, seed)
+    exact = gradients(encoder, x, lambda x: log_det(encoder, manifold, x))
+    repeated = x.repeat_interleave(DRAWS, 0)
+    drawn = torch.randn(probes, len(repeated), manifold.dim, generator=seeds.generator(seed, 3)).double()
+    per_draw = gradients(
+        encoder, repeated, lambda x: calculus.volume_surrogate(encoder, decoder, used, x, drawn)[1]
+    ).unflatten(0, (len(x), DRAWS))
+    error = per_draw.std(1) / math.sqrt(DRAWS)
+    return float(((per_draw.mean(1) - exact).abs() / (error + 1e-9 * (1 + exact.abs()))).max()), exact.numel()
+
+
+def limit(count):
+    return float(stats.norm.isf(RATE / 2 / count))
+
+
+@pytest.mark.parametrize("probes", [1, 4])
+@pytest.mark.parametrize("spec", SPECS)
+def test_expected_surrogate_gradient_is_that_of_the_log_determinant(spec, probes):
+    manifold, encoder, decoder = pair(spec)
+    deviation, count = surrogate_deviation(manifold, encoder, decoder, probes)
+    assert deviation <= limit(count)
+
+
+@pytest.mark.parametrize("spec", ["sphere:1", "sphere:2", "sphere:3", "torus:2", "so3", "lorentz:2"])
+def test_scaling_by_the_ambient_dimension_fails(spec, monkeypatch):
+    """The published estimator scales probes by √D, which weighs the volume change D / n times too much."""
+    manifold, encoder, decoder = pair(spec)
+    ambient = 2 * manifold.dim if manifold.name == "torus" else math.prod(manifold.shape)
+    right = calculus.isotropic
+    monkeypatch.setattr(calculus, "isotropic", lambda v: right(v) * math.sqrt(ambient / manifold.dim))
+    deviation, count = surrogate_deviation(manifold, encoder, decoder, 1)
+    assert deviation > 2 * limit(count)
+
+
+class DetachedMetric(PoincareBall):
+    """Forgets that its metric varies."""
+
+    def log_sqrt_det_metric(self, x):
+        return super().log_sqrt_det_metric(x).detach()
+
+
+def test_a_detached_metric_fails():
+    manifold, encoder, decoder = pair("poincare:2")
+    x = points(manifold, 4)
+    exact = gradients(encoder, x, lambda x: log_det(encoder, manifold, x))
+    lost = gradients(encoder, x, lambda x: manifold.log_sqrt_det_metric(encoder(x)))
+    assert float(lost.abs().max()) > 0.1 * float(exact.abs().max())
+    deviation, count = surrogate_deviation(manifold, encoder, decoder, 1, used=DetachedMetric(2))
+    assert deviation > 2 * limit(count)
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_encoder_and_decoder_agree_on_the_volume_change(spec):
+    manifold, encoder, decoder = pair(spec)
+    x = points(manifold, 20)
+    z = encoder(x)
+    torch.testing.assert_close(decoder(z), x, rtol=0, atol=1e-9)
+    torch.testing.assert_close(log_det(encoder, manifold, x), -log_det(decoder, manifold, z), rtol=0, atol=1e-8)
+    assert float(log_det(encoder, manifold, x).detach().std()) > 0.05, "an isometry would prove nothing"
+
+
+def difference_log_det(function, manifold, x, size=1e-4):
+    """log|det| by central differences along geodesics, without forward-mode derivatives."""
+    y, columns = function(x), []
+    for i in range(manifold.dim):
+        step = size * torch.eye(manifold.dim).double()[i].expand(len(x), -1)
+        ends = [function(manifold.expmap(x, manifold.from_coordinates(x, s * step))) for s in (1, -1)]
+        there = [manifold.to_coordinates(y, manifold.logmap(y, end)) for end in ends]
+        columns.append((there[0] - there[1]) / (2 * size))
+    return torch.linalg.slogdet(torch.stack(columns, -1)).logabsdet
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("spec", SPECS)
+def test_volume_change_is_the_ratio_of_small_volumes(spec):
+    manifold, encoder, _ = pair(spec)
+    x = points(manifold, 20)
+    expected = difference_log_det(encoder, manifold, x)
+    torch.testing.assert_close(log_det(encoder, manifold, x), expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_gradient_of_the_exact_term_is_that_of_its_values(spec):
+    """Frames carry no gradient; where the metric varies the determinant must not lose or double its share."""
+    manifold, encoder, _ = pair(spec)
+    x = points(manifold, 5)
+    for theta in parameters(encoder):
+        (found,) = torch.autograd.grad(log_det(encoder, manifold, x).sum(), theta)
+        direction = torch.randn(theta.shape, generator=seeds.generator(5)).double()
+        with torch.no_grad():
+            start, values = theta.clone(), []
+            for sign in (1, -1):
+                theta.copy_(start + sign * 1e-5 * direction)
+                values.append(log_det(encoder, manifold, x).sum())
+            theta.copy_(start)
+        slope = (values[0] - values[1]) / 2e-5
+        torch.testing.assert_close((found * direction).sum(), slope, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_gradient_of_the_exact_term_in_the_point(spec):
+    """Along geodesics; wrong where the frame is not kept tangent, since the maps go on outside the manifold."""
+    manifold, encoder, _ = pair(spec)
+    x = points(manifold, 8).requires_grad_()
+    (found,) = torch.autograd.grad(log_det(encoder, manifold, x).sum(), x)
+    x = x.detach()
+    for b in calculus.frame(manifold, x):
+        with torch.no_grad():
+            forth, back = (log_det(encoder, manifold, manifold.expmap(x, s * 1e-5 * b)) for s in (1, -1))
+        slope = (found * b).flatten(1).sum(1)
+        torch.testing.assert_close(slope, (forth - back) / 2e-5, rtol=1e-6, atol=1e-6)
