@@ -58,8 +58,9 @@ def frame(manifold: Manifold, x: Tensor) -> Tensor:
 
 
 def in_frame(manifold: Manifold, y: Tensor, images: Tensor) -> Tensor:
-    """Matrix ``(*batch, n, m)`` of the coordinates of ``images`` ``(m, *batch, *shape)`` in the frame at ``y``, which is
-    held still, and the metric with it.
+    """Matrix ``(*batch, n, m)`` of the coordinates of ``images`` ``(m, *batch, *shape)`` in the frame at ``y``.
+
+    Frame and metric are held still.
     """
     columns = [manifold.to_coordinates(y.detach(), image) for image in images]
     return torch.stack(columns, -1)
