@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,16 +12,17 @@ from torch import Tensor
 
 from manifold_gen.errors import UsageError
 from manifold_gen.plotting import style
+from manifold_gen.plotting.densities import log_values
 from manifold_gen.plotting.earth import graticule, longitude_latitude
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_CHUNK = 8192
+    from manifold_gen.plotting.densities import Density
 
 
 def plot_sphere(
-    log_density: Callable[[Tensor], Tensor],
+    density: Density,
     *,
     samples: Tensor | None = None,
     data: Tensor | None = None,
@@ -33,7 +33,8 @@ def plot_sphere(
     """Map of a density on S² with samples and data as points; equal areas on the sphere are equal on the page.
 
     Args:
-        log_density: log p of unit vectors ``(N, 3)``, in nats per steradian, such as ``model.log_prob``.
+        density: on unit vectors ``(N, 3)``: a distribution, a model, or a function that returns log p in nats per
+            steradian.
         samples: ``(N, 3)``, drawn as small points.
         data: ``(N, 3)``, drawn as small white discs.
         scale: ``"log"`` or ``"linear"`` colours; the colour bar says which.
@@ -63,7 +64,7 @@ def plot_sphere(
     with style.styled():
         figure = style.new_figure(style.COLUMN, 2.45 if dots else 2.25)
         ax = figure.add_subplot(projection="mollweide")
-        edges, values = _on_map(log_density, resolution, scale, span)
+        edges, values = _on_map(density, resolution, scale, span)
         mesh = ax.pcolormesh(*edges, values, cmap=style.density_colours(), rasterized=True, zorder=0)
         for points, look in dots:
             ax.plot(*points, ls="", rasterized=True, zorder=3, **look)
@@ -78,18 +79,16 @@ def plot_sphere(
 
 
 def _on_map(
-    log_density: Callable[[Tensor], Tensor], resolution: int, scale: str, span: float
+    density: Density, resolution: int, scale: str, span: float
 ) -> tuple[tuple[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]:
     longitude = np.linspace(-math.pi, math.pi, 2 * resolution + 1)
     latitude = np.linspace(-math.pi / 2, math.pi / 2, resolution + 1)
     middle = torch.as_tensor((longitude[1:] + longitude[:-1]) / 2), torch.as_tensor((latitude[1:] + latitude[:-1]) / 2)
     up, around = torch.meshgrid(middle[1], middle[0], indexing="ij")
     x = torch.stack([up.cos() * around.cos(), up.cos() * around.sin(), up.sin()], -1).reshape(-1, 3)
-    with torch.no_grad():
-        parts = x.to(torch.get_default_dtype()).split(_CHUNK)
-        values = torch.cat([log_density(part).detach().double().cpu() for part in parts])
-    values = values.clamp_min(float(values.max()) - span) if scale == "log" else values.exp()
-    return (longitude, latitude), values.reshape(up.shape).numpy()
+    values = log_values(density, x.to(torch.get_default_dtype()))
+    values = np.maximum(values, values.max() - span) if scale == "log" else np.exp(values)
+    return (longitude, latitude), values.reshape(up.shape)
 
 
 def _legend(figure: Figure, names: list[str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,17 +13,18 @@ from torch import Tensor
 
 from manifold_gen.errors import UsageError
 from manifold_gen.plotting import regions, style
+from manifold_gen.plotting.densities import log_values
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
 
-_CHUNK = 8192  # points a density is asked for at once: bounds memory, not the result
+    from manifold_gen.plotting.densities import Density
 
 
 def plot_torus(
-    log_density: Callable[[Tensor], Tensor],
+    density: Density,
     *,
     samples: Tensor | None = None,
     data: Tensor | None = None,
@@ -39,7 +40,8 @@ def plot_torus(
     The contours enclose 98 % (favoured, solid) and 99.95 % (allowed, dashed) of ``data``; see ``plotting.regions``.
 
     Args:
-        log_density: log p of angle pairs ``(N, 2)`` in radians, in nats per rad², such as ``model.log_prob``.
+        density: on angle pairs ``(N, 2)`` in radians: a distribution, a model, or a function that returns log p in nats
+            per rad².
         samples: ``(N, 2)`` radians, drawn as points; a few thousand are enough.
         data: ``(N, 2)`` radians, from which the contours are computed.
         scale: ``"log"`` or ``"linear"`` colours; the colour bar says which.
@@ -67,15 +69,15 @@ def plot_torus(
     points = None if samples is None else _pairs(samples, "samples")
     observed = None if data is None else _pairs(data, "data")
     smooth = None if observed is None else regions.smoothed_density(observed, resolution)
-    panels = [(titles[1] if compare else "", _on_grid(log_density, resolution), points)]
+    panels = [(titles[1] if compare else "", _on_grid(density, resolution), points)]
     if compare and smooth is not None:
         panels.insert(0, (titles[0], smooth, None))
-    limits = _limits([density for _, density, _ in panels], scale, span)
+    limits = _limits([values for _, values, _ in panels], scale, span)
     with style.styled():
         figure = style.new_figure(style.PAGE if compare else style.COLUMN, 3.3 if compare else 2.95)
         axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
-        for ax, (title, density, dots) in zip(axes, panels, strict=True):
-            image = _density_image(ax, density, scale, limits)
+        for ax, (title, values, dots) in zip(axes, panels, strict=True):
+            image = _density_image(ax, values, scale, limits)
             if dots is not None:
                 ax.plot(*np.degrees(dots.T), ".", ms=1.4, mew=0, color=style.SAMPLE, alpha=0.8, rasterized=True)
             if smooth is not None and observed is not None:
@@ -104,12 +106,10 @@ def _pairs(x: Tensor, name: str) -> NDArray[np.float64]:
     return x.detach().to("cpu", torch.float64).numpy()
 
 
-def _on_grid(log_density: Callable[[Tensor], Tensor], resolution: int) -> NDArray[np.float64]:
+def _on_grid(density: Density, resolution: int) -> NDArray[np.float64]:
     centres = torch.as_tensor(regions.cell_centres(resolution), dtype=torch.get_default_dtype())
     grid = torch.cartesian_prod(centres, centres).flip(-1)
-    with torch.no_grad():
-        values = torch.cat([log_density(part).detach().double().cpu() for part in grid.split(_CHUNK)])
-    return values.exp().reshape(resolution, resolution).numpy()
+    return np.exp(log_values(density, grid)).reshape(resolution, resolution)
 
 
 def _limits(densities: list[NDArray[np.float64]], scale: str, span: float) -> tuple[float, float]:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from manifold_gen.distributions import VonMisesProduct
 from manifold_gen.errors import UsageError
 from manifold_gen.plotting import plot_torus, regions
 
@@ -44,6 +45,15 @@ def test_colours_show_the_density_the_right_way_up():
     centres = regions.cell_centres(90)
     assert abs(centres[column] - 1.0) < 0.05  # φ along x
     assert abs(centres[row] + 2.0) < 0.05  # ψ along y
+
+
+def test_a_distribution_and_its_log_density_give_the_same_picture():
+    mean, kappa = torch.tensor([1.0, -2.0]), torch.tensor([3.0, 5.0])
+    truth = VonMisesProduct(mean, kappa)
+    one, other = (
+        plot_torus(density, resolution=40).axes[0].images[0].get_array() for density in (truth, truth.log_prob)
+    )
+    assert np.array_equal(one, other)
 
 
 def test_smoothed_density_is_periodic_and_normalised():
