@@ -110,8 +110,10 @@ class Adapted(Manifold):
         for _ in range(_DIFFERENTIABLE_STEPS):
             step = self._advance(source, inverse, y - self.expmap(x, self.proju(x, u)))
             u = u + step
-        short = step.detach().abs().flatten(-len(self.shape)).amax(-1) < torch.finfo(u.dtype).eps ** 0.5
-        return torch.where(short.reshape(*short.shape, *(1,) * len(self.shape)), self.proju(x, u), math.nan)
+        off = self._size(self.projx(foot) - foot) + self._size(self.projx(goal) - goal)
+        left = self._size(step) + self._size(self.expmap(foot, u) - goal)
+        arrived = left < 8 * off + torch.finfo(u.dtype).eps ** 0.5
+        return torch.where(arrived.reshape(*arrived.shape, *(1,) * len(self.shape)), self.proju(x, u), math.nan)
 
     def origin(
         self, *size: int, dtype: torch.dtype | None = None, device: torch.device | None = None, seed: int | None = None
@@ -120,6 +122,9 @@ class Adapted(Manifold):
         corner = one.reshape(-1, self.shape[-1])
         corner[:, :] = torch.eye(*corner.shape, dtype=dtype, device=device)
         return self.projx(one).expand(*size, *self.shape).clone()
+
+    def _size(self, a: Tensor) -> Tensor:
+        return a.detach().abs().flatten(-len(self.shape)).amax(-1)
 
     def _guess(self, x: Tensor, y: Tensor) -> Tensor:
         """A first tangent vector; the search then walks from x to y in stages."""
@@ -214,8 +219,8 @@ class PositiveDefinite(Adapted):
 
     _stages = 1
 
-    def __init__(self, n: int, projx: Callable[[Tensor], Tensor], spec: str) -> None:
-        maps = Maps(projx, lambda x, u: 0.5 * (u + u.mT), _affine_inner, _affine_geodesic)
+    def __init__(self, n: int, spec: str) -> None:
+        maps = Maps(_positive_part, lambda x, u: 0.5 * (u + u.mT), _affine_inner, _affine_geodesic)
         super().__init__((n, n), spec, maps, injectivity_radius=math.inf)
 
     def embed(self, x: Tensor) -> Tensor:
@@ -234,6 +239,14 @@ class PositiveDefinite(Adapted):
         inverse = (vectors * values.rsqrt().unsqueeze(-2)) @ vectors.mT
         ratios, axes = torch.linalg.eigh(inverse @ y @ inverse)
         return root @ (axes * ratios.log().unsqueeze(-2)) @ axes.mT @ root
+
+
+def _positive_part(x: Tensor) -> Tensor:
+    """The symmetric part with its eigenvalues lifted above rounding; inside the cone its derivative is exact."""
+    x = 0.5 * (x + x.mT)
+    values, vectors = torch.linalg.eigh(x.detach())
+    floor = torch.finfo(x.dtype).eps * values.abs().amax(-1, keepdim=True)
+    return x + (vectors * (values.maximum(floor) - values).unsqueeze(-2)) @ vectors.mT
 
 
 def _stiefel_tangent(x: Tensor, u: Tensor) -> Tensor:

@@ -44,7 +44,7 @@ def from_geoopt(space: geoopt.Manifold, shape: Sequence[int]) -> Manifold:
     if name == "SymmetricPositiveDefinite":
         if space.default_metric.value != "AIM":
             raise UsageError(f"{spec}: got the metric {space.default_metric.value}, only AIM is supported")
-        return PositiveDefinite(shape[0], space.projx, spec)
+        return PositiveDefinite(shape[0], spec)
     axes = tuple(range(-len(shape), 0))
 
     def inner(x: Tensor, u: Tensor, v: Tensor) -> Tensor:
@@ -75,7 +75,7 @@ def from_geomstats(space: Any) -> Manifold:
         turn[0, 1], turn[1, 0] = -1.0, 1.0
         return SpecialOrthogonal(space.n, float(space.metric.inner_product(turn, turn, eye)) / 2, spec)
     if (name, metric) == ("SPDMatrices", "SPDAffineMetric"):
-        return PositiveDefinite(space.n, space.projection, spec)
+        return PositiveDefinite(space.n, spec)
     maps = Maps(
         space.projection,
         lambda x, u: space.to_tangent(u, x),

@@ -1,8 +1,9 @@
 """Makes ``rotations.json`` beside this file: ``python tests/gold/make_rotations_gold.py`` (needs mpmath).
 
-As in ``make_gold.py``: inputs are rounded first and then taken as exact, everything has 50 digits. A rounded matrix is no
-rotation; its logarithm is that of the nearest one. Columns: rotation vector ``w``, direction ``t``, ``exp`` = exp(hat w),
-``exp_slope`` its derivative along t, ``log`` = log of the rounded ``exp``, ``log_slope`` = d/ds log(R exp(s hat t)) there.
+As in ``make_gold.py``: inputs are rounded first and then taken as exact, everything has 50 digits. A rounded matrix is
+no rotation; its logarithm is that of the nearest one. Columns: rotation vector ``w``, direction ``t``, ``exp`` =
+exp(hat w), ``exp_slope`` its derivative along t, ``log`` = log of the rounded ``exp``, ``log_slope`` =
+d/ds log(R exp(s hat t)) there.
 """
 
 from __future__ import annotations
@@ -56,6 +57,10 @@ def log_slope(w, t):
     return [column[i] for i in range(3)]
 
 
+def slope_of_entry(w, t, i, j):
+    return diff(lambda s: exp([a + s * b for a, b in zip(w, t, strict=True)])[i, j], 0)
+
+
 def rounded(values, dtype):
     return [mpf(float(np.dtype(dtype).type(float(v)))) for v in values]
 
@@ -70,9 +75,7 @@ def row(text, dtype, rng):
     w = rounded([angle * c / length(axis) for c in axis], dtype)
     t = rounded([c / length(t) for c in t], dtype)
     r = exp(w)
-    slope = [
-        diff(lambda s: exp([a + s * b for a, b in zip(w, t, strict=True)])[i, j], 0) for i in range(3) for j in range(3)
-    ]
+    slope = [slope_of_entry(w, t, i, j) for i in range(3) for j in range(3)]
     r_log = log(nearest(matrix(3, 3) + matrix(np.array(rounded(r, dtype)).reshape(3, 3).tolist())))
     columns = {"w": w, "t": t, "exp": r, "exp_slope": slope, "log": r_log, "log_slope": log_slope(r_log, t)}
     return {"at": text, **{name: plain(value) for name, value in columns.items()}}

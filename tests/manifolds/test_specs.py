@@ -1,0 +1,71 @@
+"""Manifolds from text."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from manifold_gen.errors import UsageError
+from manifold_gen.manifolds import from_spec
+
+SPECS = [
+    "euclidean:3",
+    "sphere:2",
+    "torus:7",
+    "so3",
+    "poincare:2",
+    "lorentz:2",
+    "sphere:2 x euclidean:1",
+    "so3 x torus:2 x so3",
+    "geoopt.CanonicalStiefel:4,2",
+    "geoopt.SymmetricPositiveDefinite:3,3",
+    "torus:1 x geoopt.CanonicalStiefel:3,1",
+]
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_a_manifold_is_rebuilt_from_its_spec(spec: str) -> None:
+    m = from_spec(spec)
+    again = from_spec(m.spec)
+    assert m.spec == spec == again.spec
+    assert (again.shape, again.dim, again.log_volume) == (m.shape, m.dim, m.log_volume)
+    assert torch.equal(again.origin(2), m.origin(2))
+
+
+def test_spaces_around_the_parts_do_not_matter() -> None:
+    assert from_spec("  sphere: 2   x so3 ").spec == "sphere:2 x so3"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("spere:2", "did you mean 'sphere'"),
+        ("sphere", "needs its dimension"),
+        ("sphere:0", "needs its dimension"),
+        ("sphere:-1", "needs its dimension"),
+        ("sphere:two", "needs its dimension"),
+        ("so3:3", "takes no size"),
+        ("", "unknown manifold ''"),
+        ("sphere:2 x ", "needs its dimension"),
+        ("geoopt.Nothing:3", "expected a geoopt manifold"),
+        ("geoopt.Stiefel", "unknown manifold"),
+        ("geoopt.Stiefel:2,3", "1 <= k < n"),
+        ("../../etc:2", "unknown manifold"),
+    ],
+)
+def test_nonsense_is_refused_with_a_hint(text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        from_spec(text)
+
+
+def test_importing_manifolds_loads_no_foreign_library_and_changes_nothing() -> None:
+    code = (
+        "import sys, torch; before = torch.random.get_rng_state();"
+        "from manifold_gen.manifolds import from_spec; from_spec('so3');"
+        "assert torch.equal(before, torch.random.get_rng_state()) and torch.get_default_dtype() == torch.float32;"
+        "assert 'geomstats' not in sys.modules and 'matplotlib' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
