@@ -8,7 +8,7 @@ has the sign of det a. The greatest ⟨R, a⟩ is λ = s₁ + s₂ + s₃, the l
 and with κ = (λ² − |a|²) / 2 and ζ = κ λ − det a the rotation is ((κ + |a|²) a + λ cof a − a aᵀ a) / ζ (Markley,
 "Attitude determination using vector observations: a fast optimal matrix algorithm", J. Astronaut. Sci. 41, 1993). The
 quartic is solved by trigonometry and one step of Laguerre; one Newton step on the group then removes the amplified
-rounding. What is still not stationary and best, a few of a million matrices, is decomposed.
+rounding. What is still not stationary and best, a few of a million matrices, is decomposed, and so are small batches.
 Autograd through a singular value decomposition would divide by s₁ − s₂, which is zero at every rotation; the derivative
 here divides by s₂ + s₃ alone.
 """
@@ -20,6 +20,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+_FEW = 9 * 128  # numbers in a batch so small that a hundred tensor operations cost more than its decompositions
 
 
 def nearest_rotation(a: Tensor) -> Tensor:
@@ -47,6 +49,8 @@ class _NearestRotation(torch.autograd.Function):
 
     @staticmethod
     def forward(a: Tensor) -> Tensor:
+        if not torch.compiler.is_compiling() and a.is_cpu and 0 < a.numel() <= _FEW and bool(torch.isfinite(a).all()):
+            return _decomposed(a)
         rotation, suspect = _closed_form(a)
         if torch.compiler.is_compiling() or not bool(suspect.any()):
             return rotation
@@ -139,5 +143,6 @@ def _orthonormalised(b: Tensor) -> Tensor:
 def _decomposed(a: Tensor) -> Tensor:
     """The same by singular values: slower, but right for every finite matrix."""
     u, _, vh = torch.linalg.svd(a)
-    sign = torch.linalg.det(u @ vh).round()
+    product = u @ vh
+    sign = (torch.linalg.cross(product[..., 0, :], product[..., 1, :]) * product[..., 2, :]).sum(-1).round()
     return torch.cat([u[..., :2], u[..., 2:] * sign[..., None, None]], -1) @ vh
