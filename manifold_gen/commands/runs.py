@@ -39,8 +39,24 @@ def run_data(path: str, data: str | None = None) -> Dataset:
     if not isinstance(table, dict) or "name" not in table:
         raise CheckpointError(f"{path} does not say which data it was fitted to; name them with --data")
     if data is not None:
-        table = {**table, "name": data} if is_file(data) == is_file(str(table["name"])) else {"name": data}
+        same_kind = is_file(data) == is_file(str(table["name"]))
+        table = {**table, "name": data} if same_kind else {"name": data, **(_as_file(path) if is_file(data) else {})}
     return FitSettings.from_tables({"data": table, "training": tables.get("training", {})}).load_data()
+
+
+def _as_file(path: str) -> dict[str, object]:
+    """The settings by which a file is read as the data of a run were: for runs started from Python."""
+    from manifold_gen.checkpoint import read_description
+    from manifold_gen.data.formats import PointFormat, make_format
+
+    content = read_description(path)
+    known = content["data"].get("format")
+    fmt = PointFormat.from_dict(known) if known else make_format(str(content["manifold"]))
+    columns = {"columns": list(fmt.columns), "representation": ",".join(fmt.representations)}
+    beside = (
+        {"context": list(fmt.context.columns), "categorical": fmt.context.labels is not None} if fmt.context else {}
+    )
+    return {"manifold": fmt.manifold, "units": fmt.units, **columns, **beside}
 
 
 def floating_type(model: GenerativeModel) -> torch.dtype:

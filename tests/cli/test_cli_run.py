@@ -218,3 +218,15 @@ def test_a_missing_extra_is_told_with_the_line_that_installs_it(run, tmp_path):
     assert done.returncode == 1, done.stderr
     assert "pip install manifold-gen[plot]" in done.stderr.replace("'", "")
     assert "Traceback" not in done.stderr
+
+
+def test_a_run_from_python_is_evaluated_on_a_file(angles, tmp_path, monkeypatch):
+    """Its configuration names no file; the columns and units come from the model."""
+    monkeypatch.chdir(tmp_path)
+    data = mg.load_file(angles, "torus", units="degrees")
+    flow = mg.FreeFormFlow(data.manifold, width=8, depth=1, waves=8)
+    mg.fit(flow, data, mg.TrainingConfig(steps=3, batch_size=64, device="cpu"), out="run", quiet=True)
+    check_failure(call("evaluate", "run"), 2, "'angles'")
+    record = json.loads(call("evaluate", "run", "--data", angles, "--json").out)
+    assert record["count"] == 30
+    assert record["nll"] == pytest.approx(mg.evaluate_likelihood(flow, data.test).nll, abs=1e-9)
