@@ -60,9 +60,8 @@ def main() -> None:
     table = as_table(reports, {name: seconds for name, (_, seconds) in rows.items()})
     print(f"\n{table}\n")
     write_results(arguments.out, flow, dataset, table, reports)
-    print(
-        f"wrote {arguments.out} in {time.monotonic() - started:.0f} s; next: manifold-gen sample {arguments.out} -n 1000"
-    )
+    print(f"wrote {arguments.out} in {time.monotonic() - started:.0f} s")
+    print(f"next: manifold-gen sample {arguments.out} -n 1000 -o samples.csv")
 
 
 def fit_mixture(dataset: Dataset) -> Mixture:
@@ -98,7 +97,7 @@ def write_results(
     write_points(out / "samples.csv", samples, PointFormat.from_dict(dataset.info["format"]))
     figures = out / "figures"
     figures.mkdir(exist_ok=True)
-    picture = plot_torus(flow, samples=samples[:1500], data=dataset.train.x, compare=True)
+    picture = plot_torus(flow.log_prob, samples=samples[:1500], data=dataset.train.x, compare=True)
     save_figure(picture, figures / "ramachandran.png")
     save_figure(picture, figures / "ramachandran.pdf")
     save_figure(plot_training(out / "metrics.jsonl"), figures / "training.png")

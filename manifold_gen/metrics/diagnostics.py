@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -19,6 +19,7 @@ from manifold_gen.metrics.likelihood import (
 LARGEST_RECONSTRUCTION = 0.1
 LARGEST_GENERALISATION_GAP = 0.2
 AT_MOST = 5_000
+SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,8 @@ class Diagnostics:
             mark = "ok  " if check.passed else "FAIL"
             lines.append(f"  {mark}  {check.name:<34} {check.value:>10.3g}   {check.limit}")
         lines.append("  negative log-likelihood, nats (± standard error)")
-        for name, report in self.reports.items():
+        for name in (name for name in SPLITS if name in self.reports):
+            report = self.reports[name]
             note = "" if report.valid else "   not valid: " + "; ".join(report.faults)
             gap = "" if report.gap is None else f"   above the true density by {report.gap:.4f} ± {report.gap_se:.4f}"
             lines.append(f"        {name:<6} {report.nll:>9.4f} ± {report.nll_se:.4f}{gap}{note}")
@@ -77,15 +79,18 @@ def diagnose(model: Distribution, dataset: Dataset, *, seed: int = 0, most: int 
     Reconstruction error (root mean square of dist(g(f(x)), x)), largest Newton residual, share of unconverged points,
     integral of the density by two estimates, and the distance between the likelihoods of training and test.
     """
-    reports = {}
-    for name in ("train", "val", "test"):
+    reports: dict[str, LikelihoodReport] = {}
+    for name in reversed(SPLITS):
         rows = dataset.test if name == "test" else _first(getattr(dataset, name), most)
-        if len(rows):
-            train = dataset.train if name == "test" else None
-            trips = 4096 if name == "test" else 1
-            reports[name] = evaluate_likelihood(
-                model, rows, train=train, density=dataset.density, round_trips=trips, seed=seed
-            )
+        if not len(rows):
+            continue
+        if reports:
+            # The integral is the model's, not the split's: the first estimate serves all.
+            first = next(iter(reports.values()))
+            report = evaluate_likelihood(model, rows, density=dataset.density, round_trips=0, seed=seed)
+            reports[name] = replace(report, round_trip=first.round_trip, importance=first.importance)
+        else:
+            reports[name] = evaluate_likelihood(model, rows, train=dataset.train, density=dataset.density, seed=seed)
     last = reports.get("test") or reports.get("val") or reports["train"]
     return Diagnostics(reports, _checks(model, dataset, reports, last, most))
 

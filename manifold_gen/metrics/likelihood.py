@@ -86,7 +86,7 @@ class LikelihoodReport:
         allowed = max(1, math.floor(LARGEST_UNCONVERGED * self.count))
         if self.unconverged > allowed:
             found.append(f"{self.unconverged} of {self.count} points have no preimage, at most {allowed} may")
-        if self.round_trip.se > LARGEST_INTEGRAL_SE:
+        if not self.round_trip.se <= LARGEST_INTEGRAL_SE:
             found.append(
                 f"the round-trip integral is known to ±{self.round_trip.se:.3g}, needed ±{LARGEST_INTEGRAL_SE}"
             )
@@ -123,7 +123,7 @@ def evaluate_likelihood(
         split: the points to score; a conditional model is integrated under their contexts.
         train: points around which half of the importance proposal lies; without it, only the round trip is done.
         density: the true density, for the paired gap.
-        round_trips: latents of the round-trip integral.
+        round_trips: latents of the round-trip integral; 0 leaves it out, and the report invalid.
         proposals: points of the importance-sampled integral.
         seed: of both.
     """
@@ -157,6 +157,8 @@ def round_trip_integral(model: Distribution, split: Split, count: int, seed: int
     if context is not None:
         rows = torch.randint(len(split), (count,), generator=generator, device=split.x.device)
         context = context[rows]
+    if count == 0:
+        return Integral(math.nan, math.nan, 0.0)
     returned = int(model.round_trip(count, context, generator).sum())
     centre = (returned + 2) / (count + 4)
     return Integral(returned / count, math.sqrt(centre * (1 - centre) / (count + 4)), float(count))

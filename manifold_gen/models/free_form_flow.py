@@ -255,8 +255,10 @@ class FreeFormFlow(GenerativeModel, Distribution):
         z, back, log_volume = self._flow(x, context, drawn)
         terms = {"nll": -self.base.log_prob(z) - log_volume}
         terms["reconstruction"] = self._weight("reconstruction") * self.manifold.dist2(back, x)
-        terms.update(self._latent_terms(drawn["latent"], context))
-        terms.update(self._proposal_terms(drawn["proposal"], context))
+        if self.hyperparameters["latent_reconstruction"] or self.hyperparameters["fold_penalty"]:
+            terms.update(self._latent_terms(drawn["latent"], context))
+        if self.hyperparameters["proposal_reconstruction"]:
+            terms.update(self._proposal_terms(drawn["proposal"], context))
         return terms
 
     def validation(
