@@ -55,7 +55,8 @@ def test_a_known_mixture_is_found_again(name, fit, dtype):
     assert sorted(order) == [0, 1, 2]
     found = fitted.components.loc[order]
     assert float(truth.manifold.dist(found, truth.components.loc).max()) < 0.05
-    assert float((fitted.components.kappa[order] / truth.components.kappa - 1).abs().max()) < 0.15
+    # five times the spread of 0.05 over draws of this size
+    assert float((fitted.components.kappa[order] / truth.components.kappa - 1).abs().max()) < 0.25
     weights = torch.softmax(fitted.logits, 0)[order]
     assert float((weights - torch.softmax(truth.logits, 0)).abs().max()) < 0.03
     gain = float((fitted.log_prob(x) - truth.log_prob(x)).mean())
