@@ -130,6 +130,12 @@ class Lorentz(Manifold):
         """Exponential at the origin: spatial part sinh|y| y / |y|."""
         return _lift(sinhc_sqrt((y * y).sum(-1, keepdim=True)) * y)
 
+    def displace(self, x: Tensor, y: Tensor) -> Tensor:
+        """exp_x of the coordinates ``y`` in ``tangent_basis(x)``: a step of length |y| however far x is."""
+        time, space = x[..., :1], x[..., 1:]
+        radial = (space * y).sum(-1, keepdim=True)
+        return self.expmap(x, torch.cat([radial, y + radial / (1 + time) * space], -1))
+
     def log_sqrt_det_metric(self, x: Tensor) -> Tensor:
         """Zero: the metric is the ambient (Minkowski) form."""
         return x.new_zeros(self._batch(x))

@@ -130,6 +130,10 @@ class PoincareBall(Manifold):
         """Exponential at the origin: tanh(|y| / 2) y / |y|."""
         return self.projx(tanhc_sqrt((y * y).sum(-1, keepdim=True) / 4) / 2 * y)
 
+    def displace(self, x: Tensor, y: Tensor) -> Tensor:
+        """exp_x of the coordinates ``y`` in ``tangent_basis(x)``: a step of length |y| however far x is."""
+        return self.expmap(x, _gap(x) / 2 * y)
+
     def log_sqrt_det_metric(self, x: Tensor) -> Tensor:
         """n log λ."""
         return self.dim * (math.log(2) - torch.log(_gap(x).squeeze(-1)))
