@@ -86,6 +86,7 @@ class FreeFormFlow(GenerativeModel, Distribution):
         frequency: float = 6.0,
         waves: int = 256,
         decay: float = 1.0,
+        stages: int = 1,
         head: str = "displacement",
         volume: str = "auto",
         probes: int = 1,
@@ -113,7 +114,7 @@ class FreeFormFlow(GenerativeModel, Distribution):
         self.volume = _resolve_volume(volume, manifold)
         self.context = ContextEmbedding(context_features, context_categories)
         size = dict(
-            width=width, depth=depth, frequency=frequency, waves=waves, decay=decay, head=head,
+            width=width, depth=depth, frequency=frequency, waves=waves, decay=decay, stages=stages, head=head,
             context_features=self.context.out_features,
         )  # fmt: skip
         self.encoder = FreeFormMap(manifold, **size, seed=2 * seed)

@@ -27,6 +27,8 @@ class FreeFormMap(nn.Module):
         manifold: domain and range.
         width, depth: of the residual network.
         frequency, waves, decay: largest wave number of the features, how many at most, how their amplitudes fall.
+        stages: residual networks one after the other, each seeing the point that the last one reached: steep maps are
+            products of gentle ones, and the volume changes add.
         head: one of the two above.
         context_features: length of the context vector, 0 for none.
         seed: of the random wave vectors and of the initial weights.
@@ -43,6 +45,7 @@ class FreeFormMap(nn.Module):
         frequency: float = 6.0,
         waves: int = 256,
         decay: float = 1.0,
+        stages: int = 1,
         head: str = "displacement",
         context_features: int = 0,
         seed: int = 0,
@@ -55,22 +58,28 @@ class FreeFormMap(nn.Module):
         outputs = manifold.displacement_dim if head == "displacement" else manifold.embed_dim
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.network = ResidualNetwork(self.features.out_features, outputs, width, depth, context_features)
+            self.networks = nn.ModuleList(
+                ResidualNetwork(self.features.out_features, outputs, width, depth, context_features)
+                for _ in range(stages)
+            )
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Images of the points ``x``."""
-        return self.place(x, self.network(self.features(x), context))
+        for network in self.networks:
+            x = self.place(x, network(self.features(x), context))
+        return x
 
     def pushforward(self, x: Tensor, tangents: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Images of the points, and of ``tangents`` ``(m, *batch, *shape)`` under the differential."""
-        features, moved = self.features.pushforward(x, tangents)
-        y, dy = self.network.pushforward(features, moved, context)
-        value = self.place(x, y)
+        for network in self.networks:
+            features, moved = self.features.pushforward(x, tangents)
+            y, dy = network.pushforward(features, moved, context)
 
-        def push(u: Tensor, v: Tensor) -> Tensor:
-            return torch.func.jvp(self.place, (x, y), (u, v))[1]
+            def push(u: Tensor, v: Tensor, x: Tensor = x, y: Tensor = y) -> Tensor:
+                return torch.func.jvp(self.place, (x, y), (u, v))[1]
 
-        return value, torch.func.vmap(push)(tangents, dy)
+            x, tangents = self.place(x, y), torch.func.vmap(push)(tangents, dy)
+        return x, tangents
 
     def place(self, x: Tensor, y: Tensor) -> Tensor:
         """The point that the network output ``y`` stands for at ``x``."""
