@@ -285,9 +285,9 @@ def test_a_seed_decides_the_start_and_networks_start_apart():
     one, same, other = (FreeFormFlow(from_spec("sphere:2"), width=8, depth=1, seed=seed) for seed in (0, 0, 1))
     for name, tensor in one.state_dict().items():
         assert torch.equal(tensor, same.state_dict()[name])
-    first = [flow.encoder.network.first.weight for flow in (one, other)] + [one.decoder.network.first.weight]
-    assert not torch.equal(first[0], first[1])
-    assert not torch.equal(first[0], first[2])
+    first, third, decoding = (next(g.parameters()) for g in (one.encoder, other.encoder, one.decoder))
+    assert not torch.equal(first, third)
+    assert not torch.equal(first, decoding)
 
 
 def test_reconstruction_tightens_with_progress():
