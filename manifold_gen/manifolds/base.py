@@ -17,17 +17,10 @@ from torch import Tensor
 
 from manifold_gen import numerics
 from manifold_gen.errors import CutLocusError
-from manifold_gen.manifolds.precision import widen_half
-
-# Every method that takes or makes points; see ``precision.widen_half``.
-_MAPS = (
-    "projx proju expmap logmap inner norm dist dist2 egrad2rgrad retr transp origin tangent_basis from_coordinates "
-    "to_coordinates random_tangent random_uniform embed unembed displace wave_coordinates log_sqrt_det_metric "
-    "log_det_exp at_cut_locus checked_logmap"
-)
+from manifold_gen.manifolds.precision import WidensHalf
 
 
-class Manifold(geoopt.Manifold):
+class Manifold(WidensHalf, geoopt.Manifold):
     """A Riemannian manifold with everything that generative models ask of it.
 
     Args follow geoopt's names and order, so geoopt's optimisers work. Two things differ from geoopt: ``size`` counts
@@ -57,12 +50,6 @@ class Manifold(geoopt.Manifold):
     parallel_transport: bool = False
     period: float | None = None
     spec: str
-
-    def __init_subclass__(cls, **kwargs: object) -> None:
-        super().__init_subclass__(**kwargs)
-        for name in _MAPS.split():
-            if name in cls.__dict__:
-                setattr(cls, name, widen_half(cls.__dict__[name]))
 
     # ---- required -----------------------------------------------------------------------------------------------
 
@@ -308,7 +295,3 @@ class Manifold(geoopt.Manifold):
 
     def __repr__(self) -> str:
         return self.spec
-
-
-for _name in _MAPS.split():
-    setattr(Manifold, _name, widen_half(getattr(Manifold, _name)))

@@ -110,11 +110,11 @@ class Lorentz(Manifold):
 
     def tangent_basis(self, x: Tensor) -> Tensor:
         """The spatial unit vectors boosted from the origin to x, ``(*batch, n, n + 1)``."""
-        with torch.no_grad():
-            time, space = x[..., :1], x[..., 1:]
-            eye = torch.eye(self.dim, dtype=x.dtype, device=x.device)
-            block = eye + space.unsqueeze(-1) * (space / (1 + time)).unsqueeze(-2)
-            return torch.cat([space.unsqueeze(-1), block], -1)
+        x = x.detach()
+        time, space = x[..., :1], x[..., 1:]
+        eye = torch.eye(self.dim, dtype=x.dtype, device=x.device)
+        block = eye + space.unsqueeze(-1) * (space / (1 + time)).unsqueeze(-2)
+        return torch.cat([space.unsqueeze(-1), block], -1)
 
     @property
     def embed_dim(self) -> int:

@@ -117,9 +117,8 @@ class PoincareBall(Manifold):
 
     def tangent_basis(self, x: Tensor) -> Tensor:
         """The unit vectors divided by λ, ``(*batch, n, n)``."""
-        with torch.no_grad():
-            eye = torch.eye(self.dim, dtype=x.dtype, device=x.device)
-            return (_gap(x) / 2).unsqueeze(-1) * eye
+        eye = torch.eye(self.dim, dtype=x.dtype, device=x.device)
+        return (_gap(x.detach()) / 2).unsqueeze(-1) * eye
 
     def embed(self, x: Tensor) -> Tensor:
         """Logarithm at the origin in orthonormal coordinates, ``(*batch, n)``; its length is the distance."""

@@ -15,6 +15,22 @@ import torch
 from torch import Tensor
 
 _HALF = (torch.float16, torch.bfloat16)
+# Every method of a manifold that takes or makes points.
+_MAPS = (
+    "projx proju expmap logmap inner norm dist dist2 egrad2rgrad retr transp origin tangent_basis from_coordinates "
+    "to_coordinates random_tangent random_uniform embed unembed displace wave_coordinates log_sqrt_det_metric "
+    "log_det_exp at_cut_locus checked_logmap"
+)
+
+
+class WidensHalf:
+    """Base class whose subclasses compute every map that they define in float32 when given half precision."""
+
+    def __init_subclass__(cls, **kwargs: object) -> None:
+        super().__init_subclass__(**kwargs)
+        for name in _MAPS.split():
+            if name in cls.__dict__:
+                setattr(cls, name, widen_half(cls.__dict__[name]))
 
 
 def widen_half(method: Callable[..., Any]) -> Callable[..., Any]:

@@ -108,8 +108,13 @@ class Sphere(Manifold):
         return pole.repeat(*size, 1) if size else pole
 
     def displace(self, x: Tensor, y: Tensor) -> Tensor:
-        """exp_x of the tangential part of ``y``, so that a continuous ``y`` never meets a singular point."""
-        return self.expmap(x, self.proju(x, y))
+        """Stereographic step ((1 − s) x + u) / (1 + s) with u the tangential part of ``y`` and s = |u|²/4.
+
+        It turns x by the angle 2 atan(|u|/2) towards u: rational, smooth for every ``y``, short of the antipode alone.
+        """
+        u = self.proju(x, y)
+        s = 0.25 * (u * u).sum(-1, keepdim=True)
+        return self.projx(((1 - s) * x + u) / (1 + s))
 
     def tangent_basis(self, x: Tensor) -> Tensor:
         """Columns 1 … n of the reflection that takes the pole ±e₀ to x, as ``(*batch, n, n + 1)``.
@@ -117,13 +122,13 @@ class Sphere(Manifold):
         The pole is the one on the far side of x, so nothing cancels. The first vector takes the sign that makes
         det[x, b₁, …, bₙ] = 1 everywhere: the frame jumps by a rotation at the equator x₀ = 0, never by a reflection.
         """
-        with torch.no_grad():
-            head, tail = x[..., :1], x[..., 1:]
-            sign = torch.where(head < 0, -1.0, 1.0).to(x.dtype)
-            eye = torch.eye(self.dim, dtype=x.dtype, device=x.device)
-            block = eye - tail.unsqueeze(-1) * (tail / (1 + head.abs())).unsqueeze(-2)
-            frame = torch.cat([(-sign * tail).unsqueeze(-1), block], -1)
-            return torch.cat([self._first_frame_vector(x).unsqueeze(-2), frame[..., 1:, :]], -2)
+        x = x.detach()
+        head, tail = x[..., :1], x[..., 1:]
+        sign = torch.where(head < 0, -1.0, 1.0).to(x.dtype)
+        eye = torch.eye(self.dim, dtype=x.dtype, device=x.device)
+        block = eye - tail.unsqueeze(-1) * (tail / (1 + head.abs())).unsqueeze(-2)
+        frame = torch.cat([(-sign * tail).unsqueeze(-1), block], -1)
+        return torch.cat([self._first_frame_vector(x).unsqueeze(-2), frame[..., 1:, :]], -2)
 
     def random_uniform(
         self,
@@ -155,11 +160,11 @@ class Sphere(Manifold):
 
     def _first_frame_vector(self, x: Tensor) -> Tensor:
         """``tangent_basis(x)[..., 0, :]`` without the others."""
-        with torch.no_grad():
-            head, tail = x[..., :1], x[..., 1:]
-            sign = torch.where(head < 0, -1.0, 1.0).to(x.dtype)
-            eye = torch.eye(self.dim, dtype=x.dtype, device=x.device)[0]
-            return torch.cat([-tail[..., :1], sign * (eye - tail[..., :1] * tail / (1 + head.abs()))], -1)
+        x = x.detach()
+        head, tail = x[..., :1], x[..., 1:]
+        sign = torch.where(head < 0, -1.0, 1.0).to(x.dtype)
+        eye = torch.eye(self.dim, dtype=x.dtype, device=x.device)[0]
+        return torch.cat([-tail[..., :1], sign * (eye - tail[..., :1] * tail / (1 + head.abs()))], -1)
 
     def _is_cut(self, squared_sine: Tensor, cosine: Tensor) -> Tensor:
         tolerance = 4 * torch.finfo(cosine.dtype).eps

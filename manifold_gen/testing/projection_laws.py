@@ -46,7 +46,7 @@ def proju_is_orthogonal(s: Setting) -> None:
 
 @law
 def frame_is_orthonormal(s: Setting) -> None:
-    """tangent_basis is tangent, orthonormal for ``inner``, deterministic and without gradient."""
+    """tangent_basis is tangent, orthonormal for ``inner``, deterministic and without derivative, forward or reverse."""
     m, x = s.manifold, s.points(16)
     basis = m.tangent_basis(x)
     assert basis.shape == (16, m.dim, *m.shape), f"tangent_basis has shape {tuple(basis.shape)}"
@@ -58,6 +58,8 @@ def frame_is_orthonormal(s: Setting) -> None:
     )
     assert torch.equal(basis, m.tangent_basis(x.clone())), "tangent_basis gives two answers for one point"
     assert not m.tangent_basis(x.clone().requires_grad_()).requires_grad, "tangent_basis carries a gradient"
+    moved = torch.func.jvp(m.tangent_basis, (x,), (s.tangents(x),))[1]
+    assert not moved.any(), "tangent_basis carries a forward-mode derivative: detach x, no_grad does not stop it"
 
 
 @law
