@@ -14,6 +14,7 @@ from manifold_gen import manifolds, models
 from manifold_gen.checkpoint import manifest
 from manifold_gen.checkpoint.folder import MODEL, WEIGHTS, RunFolder
 from manifold_gen.errors import CheckpointError, UsageError
+from manifold_gen.manifolds.base import Manifold
 from manifold_gen.models.base import GenerativeModel
 
 _DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -38,10 +39,12 @@ def save_model(
         overwrite: replace the run that is there.
 
     Raises:
+        UsageError: the model or its manifold could not be rebuilt from what is saved.
         RunFolderError: the folder is in use or cannot be written.
     """
+    text = description(model, data or {})
     with RunFolder(path, overwrite=overwrite) as run:
-        run.save({MODEL: description(model, data or {}), WEIGHTS: weights(model.state_dict(), progress)})
+        run.save({MODEL: text, WEIGHTS: weights(model.state_dict(), progress)})
     return run.path
 
 
@@ -87,8 +90,9 @@ def description(model: GenerativeModel, data: Mapping[str, object]) -> bytes:
     """``model.json`` for a model.
 
     Raises:
-        UsageError: a hyperparameter is no plain value.
+        UsageError: a hyperparameter is no plain value, or the manifold cannot be rebuilt from its ``spec``.
     """
+    _check_rebuilt(model.manifold)
     content = {
         "format_version": manifest.FORMAT_VERSION,
         "class": models.name_of(type(model)),
@@ -103,6 +107,17 @@ def description(model: GenerativeModel, data: Mapping[str, object]) -> bytes:
         raise UsageError(
             f"{type(model).__name__} cannot be saved: {error}; use plain numbers, strings, lists"
         ) from error
+
+
+def _check_rebuilt(manifold: Manifold) -> None:
+    kind = type(manifold)
+    own = f"give it the spec '{kind.__module__}:{kind.__qualname__}' followed by ':' and its arguments, if it has any"
+    try:
+        again = manifolds.from_spec(manifold.spec)
+    except UsageError as error:
+        raise UsageError(f"{kind.__name__} cannot be saved: from_spec cannot read its spec ({error}); {own}") from error
+    if type(again) is not kind:
+        raise UsageError(f"{kind.__name__} cannot be saved: its spec {manifold.spec!r} is another manifold's; {own}")
 
 
 def weights(state: Mapping[str, torch.Tensor], progress: float) -> bytes:

@@ -97,10 +97,11 @@ def fit(
         >>> result = fit(FreeFormFlow(Torus(2), width=8, depth=1), data, TrainingConfig(steps=5), quiet=True)
         >>> result.step, result.best_step
         (5, 5)
-
     """
     config = config or TrainingConfig()
     check_inputs(model, dataset, config)
+    if out is not None:
+        _description(model, dataset)  # a model that cannot be saved is refused before it is trained
     if config.threads:
         torch.set_num_threads(config.threads)
     with ExitStack() as stack:
@@ -267,11 +268,10 @@ class _Trainer:
     def _save(self, folder: RunFolder) -> None:
         state = self.state
         state.elapsed = self._elapsed()
-        data = {"name": self.dataset.name, **self.dataset.info}
         folder.save(
             {
                 STATE: state_bytes(state.state_dict()),
-                MODEL: description(self.model, data),
+                MODEL: _description(self.model, self.dataset),
                 WEIGHTS: weights(state.final_weights(), state.final_progress()),
             }
         )
@@ -294,3 +294,7 @@ class _Trainer:
             },
             "training": asdict(self.config),
         }
+
+
+def _description(model: GenerativeModel, dataset: Dataset) -> bytes:
+    return description(model, {"name": dataset.name, **dataset.info})

@@ -8,6 +8,7 @@ import pickle
 import shutil
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from manifold_gen.checkpoint.folder import MODEL, STATE, WEIGHTS, state_bytes, s
 from manifold_gen.errors import CheckpointError, RunFolderError, UsageError
 from manifold_gen.manifolds import Product, Sphere, Torus
 from manifold_gen.models.base import GenerativeModel
+from manifold_gen.training import TrainingConfig, fit
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 
@@ -239,6 +241,27 @@ def test_a_hyperparameter_that_is_no_plain_value(tmp_path):
     model.hyperparameters["activation"] = torch.nn.SiLU()
     with pytest.raises(UsageError, match="VonMises cannot be saved"):
         save_model(tmp_path / "run", model)
+
+
+class Unnamed(Torus):
+    """Keeps the spec of its parent, so a load would give another manifold."""
+
+
+class Unread(Torus):
+    def __init__(self, n):
+        super().__init__(n)
+        self.spec = f"my-torus:{n}"
+
+
+@pytest.mark.parametrize(("kind", "reason"), [(Unnamed, "is another manifold's"), (Unread, "unknown manifold")])
+def test_a_manifold_that_could_not_be_rebuilt_is_refused_before_any_work(tmp_path, kind, reason):
+    model = VonMises(kind(2))
+    with pytest.raises(UsageError, match=f"{kind.__name__} cannot be saved.*{reason}.*:{kind.__name__}'"):
+        save_model(tmp_path / "run", model)
+    data = replace(torus_data(), manifold=model.manifold)
+    with pytest.raises(UsageError, match="cannot be saved"):
+        fit(model, data, TrainingConfig(steps=1), tmp_path / "run", quiet=True)
+    assert not (tmp_path / "run").exists()
 
 
 def test_saving_keeps_what_is_there(saved):

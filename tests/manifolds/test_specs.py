@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -54,11 +55,34 @@ def test_spaces_around_the_parts_do_not_matter() -> None:
         ("geoopt.Stiefel", "unknown manifold"),
         ("geoopt.Stiefel:2,3", "1 <= k < n"),
         ("../../etc:2", "unknown manifold"),
+        ("no_such_package:Space", "No module named 'no_such_package'.*PYTHONPATH"),
+        ("manifold_gen.manifolds:Nothing", "has no class Nothing derived from Manifold"),
+        ("manifold_gen.manifolds:from_spec", "derived from Manifold"),
+        ("manifold_gen.manifolds:Sphere", "Sphere cannot be made from \\(\\)"),
+        ("manifold_gen.manifolds:Sphere:0", "at least 1, got 0"),
+        ("manifold_gen.manifolds:Sphere:two", "could not convert string to float"),
+        ("manifold_gen.manifolds:Manifold", "abstract"),
     ],
 )
 def test_nonsense_is_refused_with_a_hint(text: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         from_spec(text)
+
+
+def test_a_class_from_outside_is_named_by_its_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "my_spaces.py").write_text(
+        "from manifold_gen.manifolds import Sphere\n"
+        "class Ball(Sphere):\n"
+        "    def __init__(self, n: int = 2, size: float = 1.0):\n"
+        "        super().__init__(n)\n"
+        "        self.size, self.spec = size, f'my_spaces:Ball:{n},{size}'\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    m = from_spec("my_spaces:Ball:3,1e-3")
+    assert (m.dim, m.size, m.spec) == (3, 1e-3, "my_spaces:Ball:3,0.001")
+    assert from_spec(m.spec).spec == m.spec
+    assert from_spec("my_spaces:Ball").spec == "my_spaces:Ball:2,1.0"
+    assert from_spec("so3 x my_spaces:Ball:3,0.5 x torus:2").spec == "so3 x my_spaces:Ball:3,0.5 x torus:2"
 
 
 def test_importing_manifolds_loads_no_foreign_library_and_changes_nothing() -> None:
