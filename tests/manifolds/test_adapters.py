@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import geoopt
 import pytest
 import torch
 
-from manifold_gen.errors import UsageError
-from manifold_gen.manifolds import Manifold, from_geoopt
+from manifold_gen.errors import MissingExtraError, UsageError
+from manifold_gen.manifolds import Manifold, from_geomstats, from_geoopt, from_spec
 from manifold_gen.testing import check_manifold, law_names
 
 SLACK = 4.0  # these maps decompose matrices or iterate
@@ -111,3 +113,13 @@ def test_unsuitable_spaces_are_refused() -> None:
         from_geoopt(space, (3, 3))
     with pytest.raises(UsageError, match="tangent projection"):
         from_geoopt(geoopt.Scaled(geoopt.CanonicalStiefel(), 2.0), (4, 2))
+
+
+def test_without_geomstats_the_line_that_installs_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [folder for folder in sys.path if not (Path(folder) / "geomstats").is_dir()])
+    monkeypatch.setenv("GEOMSTATS_BACKEND", "numpy")
+    for make in (lambda: from_spec("geomstats.SPDMatrices:3"), lambda: from_geomstats(object())):
+        with pytest.raises(MissingExtraError, match=r"pip install manifold-gen\[geomstats\]"):
+            make()
+    assert os.environ["GEOMSTATS_BACKEND"] == "numpy"
+    assert torch.get_default_dtype() == torch.float32
