@@ -123,7 +123,9 @@ class Stepper:
         if self.world.size == 1:
             return module
         devices = [self.device] if self.device.type == "cuda" else None
-        return DistributedDataParallel(module, device_ids=devices, broadcast_buffers=False)
+        parallel = DistributedDataParallel(module, device_ids=devices)
+        parallel.broadcast_buffers = False  # newer versions of torch warn of the argument
+        return parallel
 
 
 def build_optimiser(model: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import run_toy
 import torch
 
 from manifold_gen.checkpoint.folder import STATE, RunFolder
@@ -16,17 +17,18 @@ SCRIPT = Path(__file__).with_name("run_toy.py")
 ROOT = Path(__file__).parents[2]
 
 
-def launch(processes, *arguments):
+def launch(*arguments):
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "GLOO_SOCKET_IFNAME": "lo"}
-    torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
-    command = [sys.executable, *(torchrun if processes > 1 else []), str(SCRIPT), *map(str, arguments)]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", str(SCRIPT)]
+    command += map(str, arguments)
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
 
 
 def test_two_processes_agree_with_one(tmp_path):
-    for processes in (1, 2):
-        done = launch(processes, tmp_path / str(processes), 30, 32, "flow")
-        assert done.returncode == 0, done.stdout + done.stderr
+    run_toy.train(tmp_path / "1", 30, 32, flow=True)
+    done = launch(tmp_path / "2", 30, 32, "flow")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Warning" not in done.stderr, done.stderr
     one, two = (torch.load(tmp_path / name / STATE, weights_only=True) for name in "12")
     for part in ("model", "average"):
         for name, value in one[part].items():

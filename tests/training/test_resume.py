@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+import multiprocessing
 import os
 import random
 import signal
 import subprocess
 import sys
 import time
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -22,10 +24,23 @@ SCRIPT = Path(__file__).with_name("run_toy.py")
 ROOT = Path(__file__).parents[2]
 
 
-def start(*arguments):
+def start(run, *arguments):
+    """A process forked from this one, which needs no second to import torch; it writes ``run``.out."""
+
+    def main():
+        with run.with_suffix(".out").open("w") as out, redirect_stdout(out):
+            sys.exit(run_toy.main(run, *arguments))
+
+    process = multiprocessing.get_context("fork").Process(target=main)
+    process.start()
+    return process
+
+
+def run_afresh(*arguments):
+    """A process that shares nothing with this one."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     command = [sys.executable, str(SCRIPT), *map(str, arguments)]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
 def digest(run):
@@ -41,7 +56,7 @@ def metrics(run):
 def wait_for_steps(process, run, steps):
     """Until the run has logged ``steps`` lines more, or has ended."""
     path = run / "metrics.jsonl"
-    while process.poll() is None:
+    while process.is_alive():
         if path.exists() and path.read_text().count("\n") >= steps:
             return
         time.sleep(0.005)
@@ -55,10 +70,11 @@ def test_killed_runs_end_with_the_bits_of_an_uninterrupted_one(tmp_path):
         process = start(killed, 250, 32, *(["resume"] if killed.exists() else []))
         wait_for_steps(process, killed, lines)
         time.sleep(0.05 * moments.random())
-        process.send_signal(signal.SIGKILL)
-        kills += process.wait() == -signal.SIGKILL
-    process = start(killed, 250, 32, "resume")
-    assert process.wait() == 0, process.stdout.read()
+        process.kill()
+        process.join()
+        kills += process.exitcode == -signal.SIGKILL
+    done = run_afresh(killed, 250, 32, "resume")
+    assert done.returncode == 0, done.stdout + done.stderr
     assert kills == 3
     assert digest(killed) == digest(straight)
     assert metrics(killed) == metrics(straight)
@@ -101,10 +117,10 @@ def test_signals_save_and_give_their_exit_code(tmp_path, signum, code):
     run = tmp_path / "run"
     process = start(run, 100_000, 32)
     wait_for_steps(process, run, 10)
-    process.send_signal(signum)
-    output = process.communicate()[0]
-    assert process.returncode == code
-    assert "saved in" in output
+    os.kill(process.pid, signum)
+    process.join()
+    assert process.exitcode == code
+    assert "saved in" in run.with_suffix(".out").read_text()
     with RunFolder(run, resume=True) as folder:
         step = torch.load(run / STATE, weights_only=True)["step"]
         assert folder.read_metrics()[-1]["step"] in (step, step // 5 * 5, step // 13 * 13)
