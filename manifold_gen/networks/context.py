@@ -20,6 +20,7 @@ class ContextEmbedding(nn.Module):
         UsageError: both are asked for, or a call's context does not fit.
 
     Example:
+        >>> import torch
         >>> ContextEmbedding(0, 3)(torch.tensor([0, 2])).shape
         torch.Size([2, 16])
     """

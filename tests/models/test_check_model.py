@@ -27,7 +27,7 @@ SIZE = {"width": 24, "depth": 1, "frequency": 2.0, "waves": 10, "reconstruction"
 def test_a_small_flow_obeys_every_law(spec):
     manifold = from_spec(spec)
     dtype = torch.float64 if spec.startswith("poincare") else torch.float32
-    check_model(FreeFormFlow(manifold, **SIZE), points(manifold, 20, dtype=dtype), steps=150, batch=96)
+    check_model(FreeFormFlow(manifold, **SIZE), points(manifold, 20, dtype=dtype), steps=80, batch=96)
 
 
 def test_a_conditional_flow_obeys_every_law():
@@ -170,7 +170,7 @@ BROKEN = [
 @pytest.mark.parametrize(("kind", "law", "message"), BROKEN, ids=[kind.__name__ for kind, _, _ in BROKEN])
 def test_a_broken_model_fails_its_law(kind, law, message):
     model = concentrated(kind)
-    options = {"steps": 60} if law is check_learning else {}
+    options = {"steps": 40} if law is check_learning else {}
     arguments = (model, None) if law is check_samples else (model, DATA, None)
     sound = concentrated(FreeFormFlow)
     if law is not check_learning:

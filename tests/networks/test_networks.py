@@ -98,6 +98,17 @@ def test_a_fresh_map_is_the_identity(spec, head, dtype):
     assert float(manifold.dist(g(x), x).max()) <= ACCURACY[dtype] / 10
 
 
+@pytest.mark.parametrize("spec", ["poincare:2", "lorentz:2"])
+def test_hyperbolic_displacements_do_not_grow_with_the_radius(spec):
+    """A small output moves a point as far at radius 5 as at the centre; otherwise far points drown the loss."""
+    manifold = from_spec(spec)
+    direction = torch.tensor([[1.0, 0.0]]).double()
+    y = 0.01 * torch.tensor([[0.6, 0.8]]).double()
+    for radius in (0.0, 1.0, 5.0):
+        x = manifold.unembed(radius * direction)
+        torch.testing.assert_close(float(manifold.dist(x, manifold.displace(x, y))), 0.01, rtol=1e-6, atol=0)
+
+
 def test_an_unknown_head_is_refused():
     with pytest.raises(UsageError, match="head is 'nod'; expected one of displacement, projection"):
         FreeFormMap(Sphere(2), head="nod")
