@@ -73,7 +73,7 @@ class FreeFormFlow(GenerativeModel, Distribution):
         >>> from manifold_gen.manifolds import Torus
         >>> flow = FreeFormFlow(Torus(2), width=16, depth=1)
         >>> x = flow.sample(5, generator=torch.Generator().manual_seed(0))
-        >>> flow.log_prob(x)  # an untrained flow is the identity: uniform, −2 log 2π
+        >>> flow.log_prob(x).detach()  # an untrained flow is the identity: uniform, −2 log 2π
         tensor([-3.6758, -3.6758, -3.6758, -3.6758, -3.6758])
     """
 
