@@ -54,6 +54,17 @@ def invert(
     ``HALVINGS`` times until the residual falls; a point whose residual cannot be lowered stays where it is. Only points
     that are not solved yet are evaluated. ``tol`` ``(n,)`` is the residual that counts as solved, by default
     ``tolerance`` of the precision.
+
+    Example:
+        >>> from manifold_gen.manifolds import Euclidean
+        >>> class Cube:
+        ...     def __call__(self, z, context=None):
+        ...         return z**3
+        ...     def pushforward(self, z, tangents, context=None):
+        ...         return z**3, 3 * z**2 * tangents
+        >>> found = invert(Cube(), Euclidean(1), torch.tensor([[8.0]]), torch.tensor([[1.8]]))
+        >>> found.z, found.steps
+        (tensor([[2.]]), tensor([3]))
     """
     z = start.clone()
     y, matrix = jacobian(g, manifold, z, context)

@@ -35,6 +35,12 @@ class FreeFormMap(nn.Module):
 
     Raises:
         UsageError: an unknown head.
+
+    Example:
+        >>> from manifold_gen.manifolds import SO3
+        >>> g = FreeFormMap(SO3(), width=8, depth=1)
+        >>> float(SO3().dist(g(torch.eye(3)), torch.eye(3)).detach())  # at the start, the identity
+        0.0
     """
 
     def __init__(

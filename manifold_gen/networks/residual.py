@@ -15,7 +15,14 @@ def silu_pushforward(h: Tensor, tangents: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class ResidualNetwork(nn.Module):
-    """Input layer, ``depth`` blocks h + W₂ silu(W₁ silu(h)), output layer on silu(h); the last layer starts at zero."""
+    """Input layer, ``depth`` blocks h + W₂ silu(W₁ silu(h)), output layer on silu(h); the last layer starts at zero.
+
+    Example:
+        >>> network = ResidualNetwork(3, 2, width=8, depth=1)
+        >>> value, moved = network.pushforward(torch.ones(5, 3), torch.ones(4, 5, 3))
+        >>> value.shape, moved.shape
+        (torch.Size([5, 2]), torch.Size([4, 5, 2]))
+    """
 
     def __init__(self, in_features: int, out_features: int, width: int, depth: int, context_features: int = 0) -> None:
         super().__init__()
