@@ -56,6 +56,14 @@ def test_a_map_carries_tangents(spec, head, dtype):
     assert manifold._check_point_on_manifold(g(x), atol=1e-4)[0]
 
 
+@pytest.mark.parametrize("spec", ["sphere:2", "torus:2", "so3", "poincare:2"])
+def test_a_map_of_several_stages_carries_tangents(spec, dtype):
+    manifold = from_spec(spec)
+    g = shaken(FreeFormMap(manifold, width=8, depth=1, frequency=2.0, waves=6, stages=3), dtype, 0.05)
+    x = places(manifold, 4, dtype)
+    compare(g, g.pushforward, x, calculus.frame(manifold, x))
+
+
 @pytest.mark.parametrize("spec", SPECS)
 def test_features_carry_tangents(spec, dtype):
     manifold = from_spec(spec)
