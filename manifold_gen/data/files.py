@@ -18,7 +18,7 @@ from manifold_gen.data.faults import all_rows, nonfinite
 from manifold_gen.data.formats import ContextFormat, PointFormat, make_format
 from manifold_gen.data.locations import sha256
 from manifold_gen.data.tables import Table, read_table
-from manifold_gen.data.validation import check_splittable, warn_if_repeated
+from manifold_gen.data.validation import check_splittable, warn_if_out_of_scale, warn_if_repeated
 from manifold_gen.errors import DataError, RunFolderError, UsageError
 from manifold_gen.manifolds.specs import from_spec
 
@@ -67,6 +67,7 @@ def load_file(
     split = _points(table, fmt, on_bad_row=on_bad_row, project=project, dtype=dtype)
     check_splittable(len(split))
     warn_if_repeated(split.x)
+    warn_if_out_of_scale(split.x, from_spec(fmt.manifold))
     info = {"origin": str(path), "sha256": sha256(Path(path)), "split_seed": split_seed, "format": fmt.to_dict()}
     index = draws.split_index(len(split), split_seed)
     name = Path(path).stem
@@ -163,13 +164,19 @@ def _format_of(
     twice = sorted({name for name in [*chosen, *beside] if [*chosen, *beside].count(name) > 1})
     if twice:
         raise UsageError(f"columns chosen twice: {', '.join(twice)}; a column is a coordinate or context, once")
-    return make_format(
+    fmt = make_format(
         manifold,
         columns=chosen,
         units=units,
         representation=representation,
         context=_context_format(table, beside, categorical) if beside else None,
     )
+    if table.shape and table.shape != tuple(from_spec(fmt.manifold).shape):
+        raise UsageError(
+            f"{table.path} holds arrays of shape {table.shape}, which are no points of {fmt.manifold}; choose another "
+            f"manifold, or save them as (N, {len(chosen)}) if that is what they are"
+        )
+    return fmt
 
 
 def _context_format(table: Table, columns: list[str], categorical: bool) -> ContextFormat:

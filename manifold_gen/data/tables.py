@@ -25,12 +25,14 @@ class Table:
         cells: text or numbers of each column.
         lines: line number of each row in a text file, row number from 0 in a binary one.
         header: whether the names stand in the file (else they are made up: ``column_0`` …).
+        shape: of the array that one row was flattened from, where it had several axes; else ``()``.
     """
 
     path: Path
     cells: dict[str, np.ndarray]
     lines: np.ndarray
     header: bool
+    shape: tuple[int, ...] = ()
 
     @property
     def columns(self) -> list[str]:
@@ -182,7 +184,9 @@ def _read_binary(path: Path, columns: Sequence[str] | None) -> Table:
     count = next(iter(lengths.values()))
     if columns is not None:
         cells = dict(zip(columns, cells.values(), strict=True))
-    return Table(path, cells, np.arange(count), columns is not None or given is not None or set(arrays) != {"x"})
+    header = columns is not None or given is not None or set(arrays) != {"x"}
+    shape = arrays["x"].shape[1:] if "x" in arrays and arrays["x"].ndim > 2 else ()
+    return Table(path, cells, np.arange(count), header, shape)
 
 
 def _array_columns(path: Path, key: str, array: np.ndarray, names: np.ndarray | None) -> dict[str, np.ndarray]:

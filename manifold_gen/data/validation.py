@@ -19,6 +19,7 @@ from manifold_gen.manifolds.base import Manifold
 TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-6}
 _MANY_REPEATS = 0.01
 _SMALLEST_SET = 3
+_SPREADS = (0.02, 50.0)  # standard deviations of flat coordinates that training from a unit normal copes with
 
 
 def check_points(
@@ -159,6 +160,23 @@ def warn_if_repeated(points: Tensor) -> None:
         warnings.warn(
             f"{total - distinct} of {total} points repeat another point: a likelihood on them has no upper limit and "
             "training and test parts share points; remove the repeats or add noise of the rounding width",
+            stacklevel=2,
+        )
+
+
+def warn_if_out_of_scale(points: Tensor, manifold: Manifold) -> None:
+    """Warn where flat coordinates are spread far more or less than the unit normal that models start from."""
+    start, spreads = 0, []
+    for factor in manifold.factors:
+        size = math.prod(factor.shape)
+        if factor.spec.partition(":")[0] == "euclidean":
+            spreads += points.flatten(1)[:, start : start + size].double().std(0).tolist()
+        start += size
+    if spreads and not (_SPREADS[0] <= min(spreads) and max(spreads) <= _SPREADS[1]):
+        warnings.warn(
+            f"coordinates of {manifold} have standard deviations from {min(spreads):.3g} to {max(spreads):.3g}; models "
+            "start from 1 and may not reach them: shift and scale the columns to about 1 (densities are per unit of "
+            "the columns as given)",
             stacklevel=2,
         )
 

@@ -97,7 +97,5 @@ def _complaint(text: str, name: str) -> str:
         return f"manifold {text!r}: {name} needs its dimension, a positive whole number; write for example '{name}:2'"
     known = [*_SIZED, *_PLAIN]
     near = difflib.get_close_matches(name.lower(), known, 1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    return (
-        f"unknown manifold {text!r}{hint} Known: {', '.join(known)}, and 'package.module:Class'; join factors by ' x '"
-    )
+    hint = f"did you mean {near[0]!r}? known are " if near else "known are "
+    return f"unknown manifold {text!r}; {hint}{', '.join(known)} and 'package.module:Class', joined by ' x '"

@@ -212,6 +212,22 @@ def test_matrices_from_an_array(tmp_path):
         load_file(tmp_path / "r.npy", "so3")
 
 
+def test_an_array_of_another_shape_is_not_flattened_in_silence(tmp_path):
+    np.save(tmp_path / "poses.npy", draw("so3").numpy())
+    with pytest.raises(UsageError, match=r"shape \(3, 3\), which are no points of torus:9.*\(N, 9\)"):
+        load_file(tmp_path / "poses.npy", "torus")
+
+
+@pytest.mark.parametrize(("scale", "warned"), [([1.0, 8.0], False), ([1.0, 500.0], True), ([1.0, 0.0], True)])
+def test_flat_columns_far_from_unit_scale_warn(tmp_path, scale, warned):
+    values = torch.randn(60, 2, generator=torch.Generator().manual_seed(1)).numpy() * scale
+    np.save(tmp_path / "depth.npy", values)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        load_file(tmp_path / "depth.npy", "euclidean")
+    assert any("scale the columns" in str(w.message) for w in caught) == warned
+
+
 def test_product_of_latitude_longitude_and_depth(tmp_path):
     path = tmp_path / "quakes.csv"
     path.write_text("lon,lat,depth\n" + "".join(f"{10 * i},{5 * i},{i}.5\n" for i in range(12)))
