@@ -32,7 +32,6 @@ _SINC = [(-1) ** k / math.factorial(2 * k + 1) for k in range(11)]
 _COSH = [1 / math.factorial(2 * k) for k in range(11)]
 _SINHC = [1 / math.factorial(2 * k + 1) for k in range(11)]
 _ATANC = [(-1) ** k / (2 * k + 1) for k in range(11)]
-_ATANHC = [1 / (2 * k + 1) for k in range(11)]
 _ASINHC = [(-1) ** k * math.comb(2 * k, k) / 4**k / (2 * k + 1) for k in range(11)]
 
 
@@ -113,13 +112,6 @@ def asinhc_sqrt(s: Tensor) -> Tensor:
     near = s < 0.01
     root = torch.sqrt(torch.where(near, 1.0, s))
     return torch.where(near, _series(_ASINHC, torch.where(near, s, 0.0)), torch.asinh(root) / root)
-
-
-def atanhc_sqrt(s: Tensor) -> Tensor:
-    """artanh √s / √s for 0 ≤ s < 1, analytic in s, 1 at s = 0."""
-    near = s < 0.01
-    root = torch.sqrt(torch.where(near, 0.25, s))
-    return torch.where(near, _series(_ATANHC, torch.where(near, s, 0.0)), torch.atanh(root) / root)
 
 
 def angle_over_sine(squared_sine: Tensor, cosine: Tensor) -> Tensor:

@@ -46,14 +46,16 @@ class Mixture(Distribution):
 
     def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Log-density, ``(*batch,)``; one evaluation of all members at all points."""
-        axis = x.dim() - len(self.manifold.shape)
-        member = self.components.log_prob(x.unsqueeze(axis))
-        return torch.logsumexp(member + torch.log_softmax(self.logits, -1).to(member), -1)
+        return torch.logsumexp(self._joint(x), -1)
 
     def responsibilities(self, x: Tensor) -> Tensor:
         """Posterior probability of each member at each point, ``(*batch, K)``."""
+        return torch.softmax(self._joint(x), -1)
+
+    def _joint(self, x: Tensor) -> Tensor:
+        """log(weight · density) of each member, ``(*batch, K)``."""
         member = self.components.log_prob(x.unsqueeze(x.dim() - len(self.manifold.shape)))
-        return torch.softmax(member + torch.log_softmax(self.logits, -1).to(member), -1)
+        return member + torch.log_softmax(self.logits, -1).to(member)
 
     def sample(self, n: int, context: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
         """Draw ``(n, *manifold.shape)`` points: a member by its weight, then a point of it."""

@@ -7,6 +7,7 @@ import torch
 from scipy import stats
 
 from manifold_gen.distributions import (
+    Mixture,
     TorusHistogram,
     VonMisesFisher,
     WrappedNormal,
@@ -102,6 +103,15 @@ def test_draws_come_from_the_member_that_was_asked():
     family = VonMisesFisher(torch.eye(3), 1e4)
     x = family.draw(torch.tensor([2, 0, 0, 1]), generator(0))
     assert x.argmax(-1).tolist() == [2, 0, 0, 1]
+
+
+def test_responsibilities_are_the_posterior_of_the_members():
+    """Two equal caps at opposite poles: log odds 2κ cos θ + log of the ratio of weights."""
+    d = Mixture(VonMisesFisher([[0.0, 0.0, 1.0], [0.0, 0.0, -1.0]], [3.0, 3.0]), [math.log(4.0), 0.0])
+    x = Sphere(2).random_uniform(5, generator=generator(0))
+    share = d.responsibilities(x)
+    torch.testing.assert_close(torch.logit(share[:, 0]), 6 * x[:, 2] + math.log(4.0), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(share.sum(-1), torch.ones(5))
 
 
 @pytest.mark.parametrize("k", [16, 32, 64])
