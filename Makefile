@@ -46,7 +46,7 @@ quickstart: $(VENV)/.plot
 	$(RUN) experiments/quickstart.py --out runs/quickstart
 
 test: $(VENV)/.test
-	$(TEST_ENV) $(RUN) -m pytest -n $(JOBS) --dist loadfile $(PYTEST_ARGS)
+	$(TEST_ENV) $(RUN) -m pytest -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
 
 docs: $(VENV)/.test
 	$(TEST_ENV) $(RUN) -m sphinx -W -q -b html docs docs/_build/html
