@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from manifold_gen.errors import UsageError
-from manifold_gen.manifolds.base import Manifold
+from manifold_gen.manifolds.flat import Flat
 
 
-class Euclidean(Manifold):
+class Euclidean(Flat):
     """Rⁿ with its usual metric: curvature 0, infinite volume, exp_x(u) = x + u.
 
+    >>> import torch
     >>> space = Euclidean(3)
     >>> space.dist(space.origin(), torch.tensor([3.0, 0.0, 4.0]))
     tensor(5.)
@@ -24,8 +24,6 @@ class Euclidean(Manifold):
     """
 
     name = "euclidean"
-    parallel_transport = True
-    curvature = 0.0
     reversible = True
 
     def __init__(self, n: int) -> None:
@@ -40,10 +38,6 @@ class Euclidean(Manifold):
         """``x`` itself."""
         return x
 
-    def proju(self, x: Tensor, u: Tensor) -> Tensor:
-        """``u`` itself: every vector is tangent."""
-        return u
-
     def expmap(self, x: Tensor, u: Tensor) -> Tensor:
         """x + u."""
         return x + u
@@ -51,34 +45,3 @@ class Euclidean(Manifold):
     def logmap(self, x: Tensor, y: Tensor) -> Tensor:
         """y − x."""
         return y - x
-
-    def transp(self, x: Tensor, y: Tensor, v: Tensor) -> Tensor:
-        """Parallel transport, which changes nothing."""
-        return v
-
-    def origin(
-        self, *size: int, dtype: torch.dtype | None = None, device: torch.device | None = None, seed: int | None = None
-    ) -> Tensor:
-        """The zero vector, ``(*size, n)``; ``seed`` is geoopt's and is ignored."""
-        return torch.zeros(*size, *self.shape, dtype=dtype, device=device)
-
-    def tangent_basis(self, x: Tensor) -> Tensor:
-        """The unit vectors, ``(*batch, n, n)``."""
-        eye = torch.eye(self.dim, dtype=x.dtype, device=x.device)
-        return eye.expand(*self._batch(x), self.dim, self.dim)
-
-    def from_coordinates(self, x: Tensor, coordinates: Tensor) -> Tensor:
-        """The coordinates themselves."""
-        return coordinates
-
-    def to_coordinates(self, x: Tensor, u: Tensor) -> Tensor:
-        """The vector itself."""
-        return u
-
-    def log_sqrt_det_metric(self, x: Tensor) -> Tensor:
-        """Zero."""
-        return x.new_zeros(self._batch(x))
-
-    def log_det_exp(self, x: Tensor, u: Tensor) -> Tensor:
-        """Zero: the exponential map is a translation."""
-        return (x + u).sum(-1) * 0.0

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from manifold_gen.errors import UsageError
-from manifold_gen.manifolds.base import Manifold
+from manifold_gen.manifolds.flat import Flat
 from manifold_gen.numerics import wrap_angle
 
 _WHOLE_LATTICE_DIM = 3  # above it, wave vectors with more than two nonzero entries are left out
 
 
-class Torus(Manifold):
+class Torus(Flat):
     """Tⁿ with points as angles in [−π, π), radians, and the flat metric: volume (2π)ⁿ, injectivity radius π.
 
     The logarithm is y − x wrapped to [−π, π) in each angle. Half a turn has two shortest ways; it takes the negative
@@ -33,8 +33,6 @@ class Torus(Manifold):
     """
 
     name = "torus"
-    parallel_transport = True
-    curvature = 0.0
     injectivity_radius = math.pi
     period = 2 * math.pi
 
@@ -51,10 +49,6 @@ class Torus(Manifold):
         """Angles wrapped to [−π, π)."""
         return wrap_angle(x)
 
-    def proju(self, x: Tensor, u: Tensor) -> Tensor:
-        """``u`` itself: every vector is tangent."""
-        return u
-
     def expmap(self, x: Tensor, u: Tensor) -> Tensor:
         """x + u, wrapped."""
         return wrap_angle(x + u)
@@ -63,33 +57,10 @@ class Torus(Manifold):
         """y − x, wrapped."""
         return wrap_angle(y - x)
 
-    def transp(self, x: Tensor, y: Tensor, v: Tensor) -> Tensor:
-        """Parallel transport, which changes nothing."""
-        return v
-
     def at_cut_locus(self, x: Tensor, y: Tensor) -> Tensor:
         """Boolean ``(*batch,)``: some angle differs by half a turn, to rounding."""
         gap = math.pi - wrap_angle(y - x).abs()
         return (gap <= 4 * torch.finfo(gap.dtype).eps).any(-1)
-
-    def origin(
-        self, *size: int, dtype: torch.dtype | None = None, device: torch.device | None = None, seed: int | None = None
-    ) -> Tensor:
-        """All angles zero, ``(*size, n)``; ``seed`` is geoopt's and is ignored."""
-        return torch.zeros(*size, *self.shape, dtype=dtype, device=device)
-
-    def tangent_basis(self, x: Tensor) -> Tensor:
-        """The unit vectors, ``(*batch, n, n)``."""
-        eye = torch.eye(self.dim, dtype=x.dtype, device=x.device)
-        return eye.expand(*self._batch(x), self.dim, self.dim)
-
-    def from_coordinates(self, x: Tensor, coordinates: Tensor) -> Tensor:
-        """The coordinates themselves."""
-        return coordinates
-
-    def to_coordinates(self, x: Tensor, u: Tensor) -> Tensor:
-        """The vector itself."""
-        return u
 
     def random_uniform(
         self,
@@ -124,14 +95,6 @@ class Torus(Manifold):
     def displace(self, x: Tensor, y: Tensor) -> Tensor:
         """x + y, wrapped."""
         return wrap_angle(x + y)
-
-    def log_sqrt_det_metric(self, x: Tensor) -> Tensor:
-        """Zero: the metric is the ambient one."""
-        return x.new_zeros(self._batch(x))
-
-    def log_det_exp(self, x: Tensor, u: Tensor) -> Tensor:
-        """Zero: the exponential map is a translation."""
-        return (x + u).sum(-1) * 0.0
 
     def wave_coordinates(self, x: Tensor) -> Tensor:
         """The angles: a wave cos(k·x) is smooth on the torus for integer k."""

@@ -1,0 +1,50 @@
+"""What Euclidean space and the flat torus have in common."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from manifold_gen.manifolds.base import Manifold
+
+
+class Flat(Manifold):
+    """A quotient of Rⁿ by translations: every tangent space is Rⁿ itself, with one frame for all points."""
+
+    parallel_transport = True
+    curvature = 0.0
+
+    def proju(self, x: Tensor, u: Tensor) -> Tensor:
+        """``u`` itself: every vector is tangent."""
+        return u
+
+    def transp(self, x: Tensor, y: Tensor, v: Tensor) -> Tensor:
+        """Parallel transport, which changes nothing."""
+        return v
+
+    def origin(
+        self, *size: int, dtype: torch.dtype | None = None, device: torch.device | None = None, seed: int | None = None
+    ) -> Tensor:
+        """All coordinates zero, ``(*size, n)``; ``seed`` is geoopt's and is ignored."""
+        return torch.zeros(*size, *self.shape, dtype=dtype, device=device)
+
+    def tangent_basis(self, x: Tensor) -> Tensor:
+        """The unit vectors, ``(*batch, n, n)``."""
+        eye = torch.eye(self.dim, dtype=x.dtype, device=x.device)
+        return eye.expand(*self._batch(x), self.dim, self.dim)
+
+    def from_coordinates(self, x: Tensor, coordinates: Tensor) -> Tensor:
+        """The coordinates themselves."""
+        return coordinates
+
+    def to_coordinates(self, x: Tensor, u: Tensor) -> Tensor:
+        """The vector itself."""
+        return u
+
+    def log_sqrt_det_metric(self, x: Tensor) -> Tensor:
+        """Zero: the metric is the ambient one."""
+        return x.new_zeros(self._batch(x))
+
+    def log_det_exp(self, x: Tensor, u: Tensor) -> Tensor:
+        """Zero: the exponential map is a translation."""
+        return (x + u).sum(-1) * 0.0
