@@ -1,7 +1,7 @@
 """Speed as ratios to a bare pass of the same networks, measured in one run on one thread; `make bench` calls it.
 
-The networks have four residual blocks of width 256. A *bare pass* is the residual network alone, on features that are
-there already, without gradient. Every ratio is the median over repetitions of (time of the call / time of the bare pass
+The networks have four residual blocks of width 256 in one stage. A *bare pass* is the residual network alone, on
+features that are there already, without gradient. Every ratio is the median over repetitions of (time of the call / time of the bare pass
 next to it), so that a busy machine slows both alike.
 
     python experiments/bench_speed.py --out experiments/bench_speed.json
@@ -28,10 +28,11 @@ from manifold_gen.distributions import Mixture, VonMisesFisher, VonMisesProduct,
 from manifold_gen.distributions.base import Distribution
 from manifold_gen.manifolds import SO3, Manifold, Sphere, Torus
 from manifold_gen.models.free_form_flow import CHUNK, FreeFormFlow
+from manifold_gen.networks.free_form import FreeFormMap
 from manifold_gen.training import TrainingConfig, fit
 
 POINTS = 100_000
-NETWORK = dict(width=256, depth=4)
+NETWORK = dict(width=256, depth=4, stages=1)
 ALONE = dict(latent_reconstruction=0.0, proposal_reconstruction=0.0, fold_penalty=0.0)
 WARM_UP_STEPS = 150
 
@@ -105,11 +106,11 @@ def training_row(
     )
 
 
-def bare_pass(network: torch.nn.Module, x: Tensor) -> Callable[[], object]:
+def bare_pass(network: FreeFormMap, x: Tensor) -> Callable[[], object]:
     """The residual network alone, in the chunks that sampling uses."""
     with torch.no_grad():
         features = [network.features(rows) for rows in x.split(CHUNK)]
-    return without_grad(lambda: [network.network(rows) for rows in features])
+    return without_grad(lambda: [stage(rows) for rows in features for stage in network.networks])
 
 
 def without_grad(call: Callable[[], object]) -> Callable[[], object]:

@@ -54,7 +54,7 @@ def frame(manifold: Manifold, x: Tensor) -> Tensor:
     the map goes on outside cannot matter.
     """
     basis = manifold.tangent_basis(x).movedim(x.dim() - len(manifold.shape), 0)
-    return torch.stack([manifold.proju(x, b) for b in basis])
+    return manifold.proju(x.expand_as(basis), basis)
 
 
 def in_frame(manifold: Manifold, y: Tensor, images: Tensor) -> Tensor:
@@ -62,8 +62,7 @@ def in_frame(manifold: Manifold, y: Tensor, images: Tensor) -> Tensor:
 
     Frame and metric are held still.
     """
-    columns = [manifold.to_coordinates(y.detach(), image) for image in images]
-    return torch.stack(columns, -1)
+    return manifold.to_coordinates(y.detach().expand_as(images), images).movedim(0, -1)
 
 
 def jacobian(g: TangentMap, manifold: Manifold, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -172,7 +171,7 @@ def divergence(field: Field, manifold: Manifold, x: Tensor) -> Tensor:
     """
     basis = frame(manifold, x)
     v, images = pushforward(field, x, basis)
-    projected = torch.stack([manifold.proju(x, image) for image in images])
+    projected = manifold.proju(x.expand_as(images), images)
     # In an orthonormal frame the trace of P Dv is the sum of ⟨bᵢ, P Dv bᵢ⟩ whatever multiple of the metric is used.
     trace = in_frame(manifold, x, projected).diagonal(dim1=-2, dim2=-1).sum(-1)
     _, change = torch.func.jvp(manifold.log_sqrt_det_metric, (x,), (v,))

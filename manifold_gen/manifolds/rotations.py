@@ -74,8 +74,15 @@ class SO3(Manifold):
         return 3
 
     def displace(self, x: Tensor, y: Tensor) -> Tensor:
-        """x · exp(hat(y)): the left-invariant frame is global, so three numbers reach every rotation."""
-        return x @ matrix_from_axis_angle(y)
+        """Cayley step x (1 + 2 (ŵ + ŵ²) / (1 + |w|²)) with w = y / 2 in the body frame, ŵ = hat(w).
+
+        It turns x about y by the angle 2 atan(|y|/2): rational, smooth for every ``y``, short of half a turn. The
+        left-invariant frame is global, so three numbers reach every direction.
+        """
+        w = 0.5 * y
+        skew = hat(w)
+        scale = 2 / (1 + (w * w).sum(-1))
+        return x + x @ (scale[..., None, None] * (skew + skew @ skew))
 
     def tangent_basis(self, x: Tensor) -> Tensor:
         first, second, third = x.detach().unbind(-1)

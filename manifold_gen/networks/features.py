@@ -24,6 +24,12 @@ class WaveFeatures(nn.Module):
         count: at most so many wave vectors.
         seed: of the random wave vectors.
         decay: the power p.
+
+    Example:
+        >>> from manifold_gen.manifolds import Torus
+        >>> waves = WaveFeatures(Torus(1), degree=2, count=10)
+        >>> waves(torch.zeros(1))  # cos and sin, then the harmonics' cosines of size 1 and 1/2, then their sines
+        tensor([1.0000, 0.0000, 1.0000, 0.5000, 0.0000, 0.0000])
     """
 
     def __init__(self, manifold: Manifold, degree: float, count: int, seed: int = 0, decay: float = 1.0) -> None:
@@ -60,13 +66,16 @@ class WaveFeatures(nn.Module):
         """Features, and their derivatives along ``tangents`` ``(m, *batch, *shape)``."""
         vectors = self.vectors.to(x.dtype)
 
+        def coordinates(x: Tensor) -> tuple[Tensor, Tensor]:
+            return self.manifold.embed(x), self.manifold.wave_coordinates(x)
+
         def push(v: Tensor) -> tuple[Tensor, Tensor]:
-            embedded = torch.func.jvp(self.manifold.embed, (x,), (v,))[1]
-            return embedded, torch.func.jvp(self.manifold.wave_coordinates, (x,), (v,))[1]
+            return torch.func.jvp(coordinates, (x,), (v,))[1]
 
         embedded, moved = torch.func.vmap(push)(tangents)
-        phase = self.manifold.wave_coordinates(x) @ vectors.mT
+        place, waving = coordinates(x)
+        phase = waving @ vectors.mT
         size = self._amplitudes(x)
         cosine, sine, moved = size * torch.cos(phase), size * torch.sin(phase), moved @ vectors.mT
-        value = torch.cat([self.manifold.embed(x), cosine, sine], -1)
+        value = torch.cat([place, cosine, sine], -1)
         return value, torch.cat([embedded, -sine * moved, cosine * moved], -1)
