@@ -100,15 +100,13 @@ def parse_value(text: str) -> Value:
     """What ``text`` says as a TOML value, or the text itself where it is none (so quotes may be left out).
 
     >>> parse_value("1e-3"), parse_value("true"), parse_value("cosine"), parse_value("phi,psi"), parse_value("none")
-    (0.001, True, 'cosine', ['phi', 'psi'], None)
+    (0.001, True, 'cosine', 'phi,psi', None)
     """
     if text.strip().lower() in ("none", "null", ""):
         return None
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
-        if "," in text and not text.startswith(("[", '"', "'")):
-            return [parse_value(part.strip()) for part in text.split(",") if part.strip()]
         return text
 
 
@@ -182,6 +180,8 @@ def _match(value: Value, kind: object) -> tuple[bool, Value]:
 
 def _match_sequence(value: Value, kind: object, origin: type) -> tuple[bool, Value]:
     parts = [part for part in typing.get_args(kind) if part is not Ellipsis]
+    if isinstance(value, str):  # only where a list is expected do commas separate
+        value = [parse_value(part.strip()) for part in value.split(",") if part.strip()]
     items = value if isinstance(value, list | tuple) else [value]
     if value is None or not parts:
         return False, value

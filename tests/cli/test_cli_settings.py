@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pytest
 from calling import call, check_failure
 
@@ -124,6 +125,18 @@ def test_every_hyperparameter_of_the_model_can_be_set():
     assert set(model_options("free-form-flow")) == arguments
 
 
+def test_a_manifold_and_its_representations_may_hold_commas(tmp_path):
+    rows = "lat,lon,a\n" + "".join(f"{i},{2 * i},{0.1 * i}\n" for i in range(20))
+    (tmp_path / "a,b.csv").write_text(rows)
+    options = ["--data", tmp_path / "a,b.csv", "--manifold", "sphere:2 x torus:1", "--representation", "latlon,angles"]
+    assert "sphere:2 x torus:1" in call("fit", *options, "--dry-run").out
+    np.savetxt(tmp_path / "frames.csv", np.eye(4)[:, :2].reshape(1, 8).repeat(5, 0), delimiter=",")
+    options = ["--data", tmp_path / "frames.csv", "--manifold", "geoopt.CanonicalStiefel:4,2"]
+    done = call("fit", *options, "--dry-run")
+    assert done.code == 0, done.err
+    assert "geoopt.CanonicalStiefel:4,2 (dimension 5)" in done.out
+
+
 def test_a_file_needs_its_manifold():
     check_failure(call("fit", "--data", "mine.csv", "--dry-run"), 2, "data.manifold", "--manifold")
 
@@ -148,6 +161,9 @@ def setting(annotation):
         ("7", int | str, 7),
         ("seven", int | str, "seven"),
         ("'1,2'", str, "1,2"),
+        ("geoopt.CanonicalStiefel:4,2", str, "geoopt.CanonicalStiefel:4,2"),
+        ("latlon,ambient", str | None, "latlon,ambient"),
+        ("phi,psi", list[str] | None, ["phi", "psi"]),
         ("x/y.csv", str | Path, "x/y.csv"),
     ],
 )
