@@ -159,7 +159,9 @@ def _build(content: Mapping[str, object], path: Path) -> GenerativeModel:
         manifold = manifolds.from_spec(str(content["manifold"]))
         model = model_class(manifold, **content["hyperparameters"])
         return model.to(_DTYPES[content["dtype"]])
-    except (UsageError, KeyError, TypeError, ValueError) as error:
+    except UsageError as error:  # says itself what to do
+        raise CheckpointError(f"{path} describes a model that cannot be built: {error}") from error
+    except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
             f"{path} describes a model that cannot be built: {error}; use the version that wrote it "
             "(see environment.json)"
