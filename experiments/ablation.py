@@ -19,7 +19,7 @@ import torch
 import manifold_gen as mg
 
 STEPS = 1000
-BASE = dict(width=64, depth=1, stages=3, decay=1.0, frequency=6.0, waves=128)
+BASE = dict(width=64, depth=3, stages=1, head="projection", decay=1.0, frequency=6.0, waves=128, fold_penalty=1.0)
 SETS = {
     "ramachandran": dict(model=dict(reconstruction=10.0, latent_reconstruction=10.0, proposal_reconstruction=1.0)),
     "earthquake": dict(model=dict(reconstruction=100.0, latent_reconstruction=100.0, proposal_reconstruction=10.0)),
@@ -28,20 +28,23 @@ SETS = {
 TRAINING = dict(steps=STEPS, batch_size=512, lr=5e-3, grad_clip=5.0, ema_decay=0.995, threads=1)
 CHANGES: dict[str, dict[str, dict[str, object]]] = {
     "base": {},
-    "one stage of the same depth": {"model": dict(stages=1, depth=3)},
-    "six stages": {"model": dict(stages=6)},
-    "projection head, one stage": {"model": dict(stages=1, depth=3, head="projection")},
-    "projection head": {"model": dict(head="projection")},
+    "displacement head": {"model": dict(head="displacement")},
+    "three stages of a third of the depth": {"model": dict(stages=3, depth=1)},
+    "displacement head, three stages": {"model": dict(head="displacement", stages=3, depth=1)},
+    "no fold penalty": {"model": dict(fold_penalty=0.0)},
+    "fold penalty x 10": {"model": dict(fold_penalty=10.0)},
+    "fold margin x 20": {"model": dict(fold_margin=0.01)},
     "no waves": {"model": dict(frequency=0.0)},
     "waves of equal amplitude": {"model": dict(decay=0.0)},
     "waves let in over half of the run": {"model": dict(annealing=0.5)},
     "beta x 0.1": {"scale": dict(beta=0.1)},
+    "beta x 0.3": {"scale": dict(beta=0.3)},
+    "beta x 3": {"scale": dict(beta=3.0)},
     "beta x 10": {"scale": dict(beta=10.0)},
     "beta x 1 to x 10 over the run": {"model": dict(tightening=10.0)},
     "no latent reconstruction": {"model": dict(latent_reconstruction=0.0)},
     "no proposal reconstruction": {"model": dict(proposal_reconstruction=0.0)},
     "no latent, no proposal reconstruction": {"model": dict(latent_reconstruction=0.0, proposal_reconstruction=0.0)},
-    "fold penalty": {"model": dict(fold_penalty=1.0)},
     "noise of 0.02, fading": {"model": dict(noise=0.02)},
     "exact volume of the decoder": {"model": dict(volume="exact")},
     "surrogate volume, one probe": {"model": dict(volume="surrogate")},
@@ -72,7 +75,7 @@ def main() -> None:
 def run(name: str, change: str, dataset: mg.data.Dataset) -> dict[str, object]:
     """Train and score one cell; a training that diverges is recorded as such, without a number."""
     cell = CHANGES[change]
-    hyperparameters = {**BASE, "fold_penalty": 0.0, **SETS[name]["model"], **cell.get("model", {})}
+    hyperparameters = {**BASE, **SETS[name]["model"], **cell.get("model", {})}
     for weight in WEIGHTS:
         hyperparameters[weight] *= cell.get("scale", {}).get("beta", 1.0)
     flow = mg.FreeFormFlow(dataset.manifold, **hyperparameters)

@@ -1,8 +1,8 @@
 """Speed as ratios to a bare pass of the same networks, measured in one run on one thread; `make bench` calls it.
 
 The networks have four residual blocks of width 256 in one stage. A *bare pass* is the residual network alone, on
-features that are there already, without gradient. Every ratio is the median over repetitions of (time of the call / time of the bare pass
-next to it), so that a busy machine slows both alike.
+features that are there already, without gradient. Every ratio is the median over repetitions of (time of the call /
+time of the bare pass next to it), so that a busy machine slows both alike.
 
     python experiments/bench_speed.py --out experiments/bench_speed.json
 """

@@ -81,13 +81,13 @@ class FreeFormFlow(GenerativeModel, Distribution):
         self,
         manifold: Manifold,
         *,
-        width: int = 128,
+        width: int = 64,
         depth: int = 3,
         frequency: float = 6.0,
-        waves: int = 256,
+        waves: int = 128,
         decay: float = 1.0,
         stages: int = 1,
-        head: str = "displacement",
+        head: str = "projection",
         volume: str = "auto",
         probes: int = 1,
         reconstruction: float = 30.0,
@@ -171,9 +171,14 @@ class FreeFormFlow(GenerativeModel, Distribution):
         return ScoreRecord(*columns)
 
     def invert(self, x: Tensor, context: Tensor | None = None) -> inversion.Inverse:
-        """Preimages under the decoder, by damped Newton steps from the encoder's guess; ``x`` is ``(n, *shape)``."""
+        """Preimages under the decoder, by damped Newton steps from the encoder's guess; ``x`` is ``(n, *shape)``.
+
+        Points are brought onto the manifold to the last digit first: data that were rounded once (float32 rotations, say)
+        lie further off than the tolerance of double precision.
+        """
         embedded = self.context(context)
         with torch.no_grad():
+            x = self.manifold.projx(x)
             start = self.encoder(x, embedded)
         return inversion.invert(self.decoder, self.manifold, x, start, embedded, tol=self._tolerance(x))
 

@@ -46,13 +46,13 @@ class FreeFormMap(nn.Module):
     def __init__(
         self,
         manifold: Manifold,
-        width: int = 128,
+        width: int = 64,
         depth: int = 3,
         frequency: float = 6.0,
-        waves: int = 256,
+        waves: int = 128,
         decay: float = 1.0,
         stages: int = 1,
-        head: str = "displacement",
+        head: str = "projection",
         context_features: int = 0,
         seed: int = 0,
     ) -> None:

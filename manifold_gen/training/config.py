@@ -58,17 +58,17 @@ class TrainingConfig:
         512
     """
 
-    steps: int = 10_000
+    steps: int = 5_000
     batch_size: int = 512
-    lr: float = 2e-3
+    lr: float = 5e-3
     optimiser: str = "muon"
     betas: tuple[float, float] = (0.9, 0.99)
     weight_decay: float = 1e-4
     schedule: str = "one-cycle"
     warmup: int | None = None
     lr_end: float = 1e-3
-    ema_decay: float = 0.999
-    grad_clip: float = 1.0
+    ema_decay: float = 0.995
+    grad_clip: float = 5.0
     eval_every: int = 500
     patience: int = 0
     keep: str = "best"
