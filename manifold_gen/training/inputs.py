@@ -7,6 +7,7 @@ import math
 import torch
 
 from manifold_gen.data.base import Dataset, Split
+from manifold_gen.data.validation import check_points
 from manifold_gen.errors import DataError, UsageError
 from manifold_gen.manifolds.base import Manifold
 from manifold_gen.models.base import GenerativeModel
@@ -18,7 +19,7 @@ def check_inputs(model: GenerativeModel, dataset: Dataset, config: TrainingConfi
 
     Raises:
         UsageError: another manifold, or bf16 without CUDA.
-        DataError: no training rows, another point shape, or rows with NaN or infinity.
+        DataError: no training rows, another point shape or type, rows with NaN or infinity, or points off the manifold.
     """
     if model.manifold.spec != dataset.manifold.spec:
         raise UsageError(
@@ -56,3 +57,5 @@ def _check_split(dataset: Dataset, name: str, split: Split) -> None:
             raise DataError(
                 f"{dataset.name} {name}: {len(bad)} rows of {what} are not finite, the first at {bad[:10]}; drop them"
             )
+    if len(split):
+        check_points(split.x, dataset.manifold, name=lambda row: f"{dataset.name} {name} row {row}")

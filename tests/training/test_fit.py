@@ -176,6 +176,25 @@ def test_last_batch_smaller_data_and_no_validation_rows():
 
 
 @pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (
+            lambda x: 1.1 * x,
+            r"40 of 40 rows have a point off sphere:2 \(largest deviation 0.\d+.*toy train row 0.*project",
+        ),
+        (lambda x: torch.cat([x[:3], 0 * x[3:4], x[4:]]), "1 of 40 rows have a zero vector.*toy train row 3"),
+        (lambda x: x.half(), "float16, which keeps 2 to 3 digits"),
+    ],
+)
+def test_points_off_the_manifold_are_refused_before_the_first_step(spoil, message):
+    sphere = Sphere(2)
+    x = sphere.random_uniform(40, generator=torch.Generator().manual_seed(1))
+    data = Dataset("toy", sphere, Split(spoil(x)), Split(x[:4]), Split(x[:4]))
+    with pytest.raises(DataError, match=message):
+        train(model=VonMises(sphere), data=data)
+
+
+@pytest.mark.parametrize(
     ("data", "error", "message"),
     [
         (lambda d: Dataset("toy", Sphere(2), d.train, d.val, d.test), UsageError, "the model lives on torus:2"),
