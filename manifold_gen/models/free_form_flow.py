@@ -11,19 +11,16 @@ Sorrenson, Draxler, Rousselot, Hummerich and Köthe, *Learning distributions on 
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
 from manifold_gen import calculus
-from manifold_gen.distributions import default_base
-from manifold_gen.distributions.base import Distribution, ScoreRecord
 from manifold_gen.errors import UsageError
 from manifold_gen.manifolds.base import Manifold
-from manifold_gen.models import inversion
 from manifold_gen.models.base import GenerativeModel
+from manifold_gen.models.decoded import DecodedDistribution
 from manifold_gen.models.proposal import broad_proposal
 from manifold_gen.networks.context import ContextEmbedding
 from manifold_gen.networks.free_form import FreeFormMap
@@ -32,20 +29,16 @@ VOLUMES = ("auto", "surrogate", "exact", "exact_encoder")
 LARGEST_EXACT_DIM = 3
 # |det| below this is no longer rewarded or punished: at such a fold only the fold penalty acts.
 SMALLEST_DET = 1e-6
-CHUNK = 16_384
-# A returned latent agrees with the one that was drawn to so many radians or units; another branch lies further off.
-RETURNED = {torch.float32: 1e-2, torch.float64: 1e-4}
 
 
-class FreeFormFlow(GenerativeModel, Distribution):
+class FreeFormFlow(GenerativeModel, DecodedDistribution):
     r"""Encoder and decoder on one manifold, with an exact likelihood and one-evaluation samples.
 
     Loss per sample: the negative log-likelihood with the volume change of ``volume``, and the terms that keep the two
     networks inverse to each other: ``reconstruction`` · dist²(g(f(x)), x), the same for latents z of the base and for
     points of a broad proposal, and a penalty on decoder Jacobians that turn the orientation round.
 
-    ``log_prob`` never trusts the encoder: it solves g(z) = x by Newton's method from z = f(x), and gives −inf where
-    that fails.
+    Sampling, encoding and the likelihood, which never trusts the encoder, are those of ``DecodedDistribution``.
 
     Args:
         manifold: where data and latents live.
@@ -105,126 +98,23 @@ class FreeFormFlow(GenerativeModel, Distribution):
         context_categories: int = 0,
         seed: int = 0,
     ) -> None:
-        super().__init__(manifold)
-        self.hyperparameters = {k: v for k, v in locals().items() if k not in ("self", "manifold", "__class__")}
+        hyperparameters = {k: v for k, v in locals().items() if k not in ("self", "manifold", "__class__")}
         if volume not in VOLUMES:
             raise UsageError(f"volume is {volume!r}; expected one of {', '.join(VOLUMES)}")
         if probes < 1:
             raise UsageError(f"probes is {probes}; expected at least 1")
-        self.volume = _resolve_volume(volume, manifold)
-        self.context = ContextEmbedding(context_features, context_categories)
+        embedding = ContextEmbedding(context_features, context_categories)
         size = dict(
             width=width, depth=depth, frequency=frequency, waves=waves, decay=decay, stages=stages, head=head,
-            context_features=self.context.out_features,
+            context_features=embedding.out_features,
         )  # fmt: skip
-        self.encoder = FreeFormMap(manifold, **size, seed=2 * seed)
-        self.decoder = FreeFormMap(manifold, **size, seed=2 * seed + 1)
-        self.base = default_base(manifold)
+        encoder = FreeFormMap(manifold, **size, seed=2 * seed)
+        decoder = FreeFormMap(manifold, **size, seed=2 * seed + 1)
+        super().__init__(manifold, encoder, decoder, embedding)
+        self.hyperparameters = hyperparameters
+        self.volume = _resolve_volume(volume, manifold)
         self.proposal = broad_proposal(manifold, proposal_scale)
         self.progress = 0.0
-
-    # ---- maps ---------------------------------------------------------------------------------------------------
-
-    def encode(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """Latents f(x), shape as ``x``: one network evaluation."""
-        return self.encoder(x, self.context(context))
-
-    def decode(self, z: Tensor, context: Tensor | None = None) -> Tensor:
-        """Points g(z), shape as ``z``: one network evaluation."""
-        return self.decoder(z, self.context(context))
-
-    @torch.no_grad()
-    def sample(
-        self, n: int, context: Tensor | None = None, generator: torch.Generator | None = None, chunk: int = CHUNK
-    ) -> Tensor:
-        """Draw ``(n, *shape)`` points, decoded ``chunk`` at a time so that memory is bounded."""
-        z = self.base.sample(n, generator=generator)
-        return _chunked(lambda rows, here: self.decode(rows, here), z, context, chunk)
-
-    # ---- likelihood ---------------------------------------------------------------------------------------------
-
-    def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """Log-density in nats, ``(*batch,)``, by inverting the decoder; −inf, with one warning, where that fails.
-
-        Differentiable in ``x`` and in the decoder's parameters through one implicit Newton step.
-        """
-        record = self.score(x, context)
-        failed = int((~record.converged).sum())
-        if failed:
-            warnings.warn(
-                f"the decoder could not be inverted at {failed} of {record.converged.numel()} points, which got −inf; "
-                "score() tells which and how far off they are",
-                stacklevel=2,
-            )
-        return record.log_prob
-
-    def score(self, x: Tensor, context: Tensor | None = None, chunk: int = CHUNK) -> ScoreRecord:
-        """``log_prob`` with the residual, the convergence and the Newton steps of each point."""
-        batch = x.shape[: x.dim() - len(self.manifold.shape)]
-        rows = x.reshape(-1, *self.manifold.shape)
-        context = None if context is None else context.reshape(len(rows), *context.shape[len(batch) :])
-        parts = [
-            self._score_rows(rows[i : i + chunk], None if context is None else context[i : i + chunk])
-            for i in range(0, len(rows), chunk)
-        ] or [self._score_rows(rows, context)]
-        columns = [torch.cat(column).reshape(batch) for column in zip(*parts, strict=True)]
-        return ScoreRecord(*columns)
-
-    def invert(self, x: Tensor, context: Tensor | None = None) -> inversion.Inverse:
-        """Preimages under the decoder, by damped Newton steps from the encoder's guess; ``x`` is ``(n, *shape)``.
-
-        Points are brought onto the manifold to the last digit first: data that were rounded once (float32 rotations, say)
-        lie further off than the tolerance of double precision.
-        """
-        embedded = self.context(context)
-        with torch.no_grad():
-            x = self.manifold.projx(x)
-            start = self.encoder(x, embedded)
-        return inversion.invert(self.decoder, self.manifold, x, start, embedded, tol=self._tolerance(x))
-
-    def reconstruction_error(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """dist(g(f(x)), x), ``(*batch,)``: how well the encoder alone would do."""
-        return self.manifold.dist(self.decode(self.encode(x, context), context), x)
-
-    @torch.no_grad()
-    def round_trip(self, n: int, context: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
-        """Whether the inversion of g(z) returns z, for ``n`` latents z of the base: ``(n,)`` booleans.
-
-        ∫ exp(log_prob) is the probability that it does.
-        """
-        z = self.base.sample(n, generator=generator)
-        returned = []
-        for i in range(0, n, CHUNK):
-            rows, here = z[i : i + CHUNK], None if context is None else context[i : i + CHUNK]
-            x = self.decode(rows, here)
-            found = self.invert(x, here)
-            same = self.manifold.dist(found.z, rows) <= RETURNED[rows.dtype]
-            returned.append(same & (found.residual <= self._tolerance(x)))
-        return torch.cat(returned)
-
-    def _score_rows(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        found = self.invert(x, context)
-        converged = found.residual <= self._tolerance(x)
-        z, log_det = found.z, found.log_det
-        if torch.is_grad_enabled() and (x.requires_grad or any(p.requires_grad for p in self.parameters())):
-            z, log_det = inversion.differentiable(self.decoder, self.manifold, x, z, self.context(context))
-        log_prob = self.base.log_prob(z) - log_det
-        return torch.where(converged, log_prob, -torch.inf), found.residual, converged, found.steps
-
-    def _tolerance(self, x: Tensor) -> Tensor:
-        """Per point: relative to the distance from the origin where the manifold is unbounded."""
-        tol = torch.full(x.shape[: x.dim() - len(self.manifold.shape)], inversion.tolerance(x.dtype)).to(x)
-        if self.manifold.log_volume < torch.inf:
-            return tol
-        return tol * self.manifold.dist(self.manifold.origin(1).to(x), x).detach().clamp_min(1.0)
-
-    def log_prob_from_encoder(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """The estimate log p₀(f(x)) + log|det Df(x)|, ``(*batch,)``: cheap, and only true where g inverts f.
-
-        Good for watching a training run; never quote it.
-        """
-        z, matrix = calculus.jacobian(self.encoder, self.manifold, x, self.context(context))
-        return self.base.log_prob(z) + calculus.log_abs_det(matrix)
 
     # ---- training -----------------------------------------------------------------------------------------------
 
@@ -336,13 +226,3 @@ def _spread(values: Tensor, n: int, stride: int) -> Tensor:
     spread = values.new_zeros(n)
     spread[::stride] = values * (n / len(values))
     return spread
-
-
-def _chunked(
-    function: Callable[[Tensor, Tensor | None], Tensor], rows: Tensor, context: Tensor | None, chunk: int
-) -> Tensor:
-    parts = [
-        function(rows[i : i + chunk], None if context is None else context[i : i + chunk])
-        for i in range(0, len(rows), chunk)
-    ]
-    return torch.cat(parts) if parts else rows
