@@ -198,6 +198,15 @@ class Manifold(WidensHalf, geoopt.Manifold):
         return self.projx(y.reshape(*y.shape[:-1], *self.shape))
 
     @property
+    def advance_dim(self) -> int:
+        """Length of the last axis of the ``y`` that ``advance`` takes."""
+        return self.embed_dim
+
+    def advance(self, x: Tensor, y: Tensor) -> Tensor:
+        """``x`` moved by a network output ``y`` as trains best here; default: ``unembed(embed(x) + y)``."""
+        return self.unembed(self.embed(x) + y)
+
+    @property
     def displacement_dim(self) -> int:
         """Length of the last axis of the ``y`` that ``displace`` takes."""
         return self.embed_dim

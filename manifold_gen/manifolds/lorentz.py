@@ -130,6 +130,15 @@ class Lorentz(Manifold):
         """Exponential at the origin: spatial part sinh|y| y / |y|."""
         return _lift(sinhc_sqrt((y * y).sum(-1, keepdim=True)) * y)
 
+    @property
+    def advance_dim(self) -> int:
+        """n, as ``displacement_dim``."""
+        return self.displacement_dim
+
+    def advance(self, x: Tensor, y: Tensor) -> Tensor:
+        """``displace``: a sum of logarithms at the origin is stretched exponentially with the radius."""
+        return self.displace(x, y)
+
     def displace(self, x: Tensor, y: Tensor) -> Tensor:
         """exp_x of the coordinates ``y`` in ``tangent_basis(x)``: a step of length |y| however far x is."""
         time, space = x[..., :1], x[..., 1:]

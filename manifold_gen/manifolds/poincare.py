@@ -129,6 +129,15 @@ class PoincareBall(Manifold):
         """Exponential at the origin: tanh(|y| / 2) y / |y|."""
         return self.projx(tanhc_sqrt((y * y).sum(-1, keepdim=True) / 4) / 2 * y)
 
+    @property
+    def advance_dim(self) -> int:
+        """n, as ``displacement_dim``."""
+        return self.displacement_dim
+
+    def advance(self, x: Tensor, y: Tensor) -> Tensor:
+        """``displace``: a sum of logarithms at the origin is stretched exponentially with the radius."""
+        return self.displace(x, y)
+
     def displace(self, x: Tensor, y: Tensor) -> Tensor:
         """exp_x of the coordinates ``y`` in ``tangent_basis(x)``: a step of length |y| however far x is."""
         return self.expmap(x, _gap(x) / 2 * y)

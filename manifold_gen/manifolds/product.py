@@ -153,6 +153,15 @@ class Product(Manifold):
         return self.join([factor.unembed(block) for factor, block in zip(self.factors, blocks, strict=True)])
 
     @property
+    def advance_dim(self) -> int:
+        return sum(factor.advance_dim for factor in self.factors)
+
+    def advance(self, x: Tensor, y: Tensor) -> Tensor:
+        blocks = y.split([factor.advance_dim for factor in self.factors], -1)
+        parts = zip(self.factors, self.split(x), blocks, strict=True)
+        return self.join([factor.advance(part, block) for factor, part, block in parts])
+
+    @property
     def displacement_dim(self) -> int:
         return sum(factor.displacement_dim for factor in self.factors)
 

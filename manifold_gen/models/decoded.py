@@ -18,6 +18,7 @@ from torch import Tensor
 from manifold_gen import calculus
 from manifold_gen.distributions import default_base
 from manifold_gen.distributions.base import Distribution, ScoreRecord
+from manifold_gen.errors import UsageError
 from manifold_gen.manifolds.base import Manifold
 from manifold_gen.models import inversion
 from manifold_gen.networks.context import ContextEmbedding
@@ -60,6 +61,8 @@ class DecodedDistribution(Distribution):
         self, n: int, context: Tensor | None = None, generator: torch.Generator | None = None, chunk: int = CHUNK
     ) -> Tensor:
         """Draw ``(n, *shape)`` points, decoded ``chunk`` at a time so that memory is bounded."""
+        if n < 0:
+            raise UsageError(f"cannot draw n = {n} points; n must be 0 or more")
         z = self.base.sample(n, generator=generator)
         return _chunked(lambda rows, here: self.decode(rows, here), z, context, chunk)
 
@@ -81,7 +84,12 @@ class DecodedDistribution(Distribution):
         return record.log_prob
 
     def score(self, x: Tensor, context: Tensor | None = None, chunk: int = CHUNK) -> ScoreRecord:
-        """``log_prob`` with the residual, the convergence and the Newton steps of each point."""
+        """``log_prob`` with the residual, the convergence and the Newton steps of each point.
+
+        Raises:
+            UsageError: points of another shape or precision than the model's, or not finite.
+        """
+        self._check(x)
         batch = x.shape[: x.dim() - len(self.manifold.shape)]
         rows = x.reshape(-1, *self.manifold.shape)
         context = None if context is None else context.reshape(len(rows), *context.shape[len(batch) :])
@@ -91,6 +99,15 @@ class DecodedDistribution(Distribution):
         ] or [self._score_rows(rows, context)]
         columns = [torch.cat(column).reshape(batch) for column in zip(*parts, strict=True)]
         return ScoreRecord(*columns)
+
+    def _check(self, x: Tensor) -> None:
+        shape, dtypes = self.manifold.shape, {parameter.dtype for parameter in self.decoder.parameters()}
+        if tuple(x.shape[max(0, x.dim() - len(shape)) :]) != shape:
+            raise UsageError(f"points have shape {tuple(x.shape)}, expected (..., {', '.join(map(str, shape))})")
+        if dtypes and x.dtype not in dtypes:
+            raise UsageError(f"points are {x.dtype}, the model is {dtypes.pop()}; convert one with .to(...)")
+        if not bool(x.isfinite().all()):
+            raise UsageError(f"{int((~x.isfinite()).sum())} numbers of the points are NaN or infinite; drop those rows")
 
     def invert(self, x: Tensor, context: Tensor | None = None) -> inversion.Inverse:
         """Preimages under the decoder, by damped Newton steps from the encoder's guess; ``x`` is ``(n, *shape)``.

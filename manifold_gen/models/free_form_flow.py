@@ -80,7 +80,7 @@ class FreeFormFlow(GenerativeModel, DecodedDistribution):
         waves: int = 128,
         decay: float = 1.0,
         stages: int = 1,
-        head: str = "projection",
+        head: str = "auto",
         volume: str = "auto",
         probes: int = 1,
         reconstruction: float = 30.0,

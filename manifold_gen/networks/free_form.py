@@ -10,7 +10,7 @@ from manifold_gen.manifolds.base import Manifold
 from manifold_gen.networks.features import WaveFeatures
 from manifold_gen.networks.residual import ResidualNetwork
 
-HEADS = ("displacement", "projection")
+HEADS = ("auto", "projection", "displacement")
 
 
 class FreeFormMap(nn.Module):
@@ -18,10 +18,11 @@ class FreeFormMap(nn.Module):
 
     The head keeps the result on the manifold:
 
-    - ``"displacement"``: ``manifold.displace(x, y)``, on compact manifolds a geodesic step from x. It has no singular
-      point, and the map is homotopic to the identity, so on a compact manifold every point has a preimage.
-    - ``"projection"``: ``manifold.unembed(embed(x) + y)``, the projection of the free-form flow as published; singular
-      where the network leads through a point that has no nearest one.
+    - ``"projection"``: ``manifold.unembed(embed(x) + y)``, as published: steep maps come easily, since an output near
+      the origin of the embedding turns fast. Singular where the network leads through a point with no nearest one.
+    - ``"displacement"``: ``manifold.displace(x, y)``. It has no singular point, and the map is homotopic to the
+      identity, so on a compact manifold every point has a preimage.
+    - ``"auto"``: ``manifold.advance(x, y)``: the projection, but the displacement in hyperbolic space.
 
     Args:
         manifold: domain and range.
@@ -29,7 +30,7 @@ class FreeFormMap(nn.Module):
         frequency, waves, decay: largest wave number of the features, how many at most, how their amplitudes fall.
         stages: residual networks one after the other, each seeing the point that the last one reached: steep maps are
             products of gentle ones, and the volume changes add.
-        head: one of the two above.
+        head: one of the three above.
         context_features: length of the context vector, 0 for none.
         seed: of the random wave vectors and of the initial weights.
 
@@ -52,7 +53,7 @@ class FreeFormMap(nn.Module):
         waves: int = 128,
         decay: float = 1.0,
         stages: int = 1,
-        head: str = "projection",
+        head: str = "auto",
         context_features: int = 0,
         seed: int = 0,
     ) -> None:
@@ -61,7 +62,8 @@ class FreeFormMap(nn.Module):
             raise UsageError(f"head is {head!r}; expected one of {', '.join(HEADS)}")
         self.manifold, self.head = manifold, head
         self.features = WaveFeatures(manifold, frequency, waves, seed, decay)
-        outputs = manifold.displacement_dim if head == "displacement" else manifold.embed_dim
+        sizes = {"projection": manifold.embed_dim, "displacement": manifold.displacement_dim}
+        outputs = sizes.get(head, manifold.advance_dim)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.networks = nn.ModuleList(
@@ -91,4 +93,6 @@ class FreeFormMap(nn.Module):
         """The point that the network output ``y`` stands for at ``x``."""
         if self.head == "displacement":
             return self.manifold.displace(x, y)
-        return self.manifold.unembed(self.manifold.embed(x) + y)
+        if self.head == "projection":
+            return self.manifold.unembed(self.manifold.embed(x) + y)
+        return self.manifold.advance(x, y)

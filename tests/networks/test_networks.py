@@ -118,7 +118,7 @@ def test_hyperbolic_displacements_do_not_grow_with_the_radius(spec):
 
 
 def test_an_unknown_head_is_refused():
-    with pytest.raises(UsageError, match="head is 'nod'; expected one of displacement, projection"):
+    with pytest.raises(UsageError, match="head is 'nod'; expected one of auto, projection, displacement"):
         FreeFormMap(Sphere(2), head="nod")
 
 
