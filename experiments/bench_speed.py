@@ -19,6 +19,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -76,7 +77,7 @@ def measure(target: Distribution, points: int) -> list[dict[str, object]]:
     fit(flow, Dataset("bench", manifold, data, data, data), config, quiet=True)
     x = target.sample(points, generator=torch.Generator().manual_seed(2))
     bare = bare_pass(flow.decoder, x)
-    steps = float(flow.score(x).steps.double().mean())
+    steps = float(without_grad(lambda: flow.score(x))().steps.double().mean())
     allowed = (manifold.dim + 1) * (1 + steps) * 1.5
     rows = [
         row(manifold, f"sample, {points:,} points", ratio(lambda: flow.sample(points), bare), 1.25),
@@ -114,10 +115,10 @@ def bare_pass(network: FreeFormMap, x: Tensor) -> Callable[[], object]:
     return without_grad(lambda: [stage(rows) for rows in features for stage in network.networks])
 
 
-def without_grad(call: Callable[[], object]) -> Callable[[], object]:
+def without_grad(call: Callable[[], Any]) -> Callable[[], Any]:
     """``call`` with gradients off."""
 
-    def quiet() -> object:
+    def quiet() -> Any:
         with torch.no_grad():
             return call()
 

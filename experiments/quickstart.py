@@ -27,8 +27,8 @@ from manifold_gen.distributions.base import Distribution
 from manifold_gen.metrics import LikelihoodReport
 from manifold_gen.plotting import plot_torus, plot_training, save_figure
 
-FLOW = dict(width=64, depth=3, frequency=6.0)
-TRAINING = dict(steps=3000, batch_size=512, lr=1.25e-2, grad_clip=5.0, ema_decay=0.995, eval_every=500)
+FLOW = dict(reconstruction=10.0, latent_reconstruction=10.0, proposal_reconstruction=1.0)
+TRAINING = dict(steps=3000, batch_size=512, lr=5e-3, eval_every=500)
 COMPONENTS = 24
 EM_ROWS = 20_000
 SAMPLES = 10_000
@@ -97,7 +97,7 @@ def write_results(
     write_points(out / "samples.csv", samples, PointFormat.from_dict(dataset.info["format"]))
     figures = out / "figures"
     figures.mkdir(exist_ok=True)
-    picture = plot_torus(flow.log_prob, samples=samples[:1500], data=dataset.train.x, compare=True)
+    picture = plot_torus(flow, samples=samples[:1500], data=dataset.train.x, compare=True)
     save_figure(picture, figures / "ramachandran.png")
     save_figure(picture, figures / "ramachandran.pdf")
     save_figure(plot_training(out / "metrics.jsonl"), figures / "training.png")

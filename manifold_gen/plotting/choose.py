@@ -63,11 +63,11 @@ def plot(
             f"there is no figure for {dataset.manifold}; there is one for {', '.join(sorted(_PICTURES))}, "
             "and plotting.register adds another"
         )
-    model = copy.deepcopy(model).to(device="cpu", dtype=torch.get_default_dtype()).eval()
+    model = copy.deepcopy(model).to(device="cpu", dtype=torch.float64).eval()
     context = _contexts(dataset, samples, seed)
     with torch.no_grad():
         drawn = model.sample(samples, context=context, generator=seeds.generator(seed))
-    log_density = model.log_prob if context is None else _averaged(model, context[:_CONTEXTS])
+    log_density = _alone(model) if context is None else _averaged(model, context[:_CONTEXTS])
     figure = _PICTURES[name](log_density, dataset, drawn)
     if path is not None:
         style.save_figure(figure, path)
@@ -79,13 +79,18 @@ def _contexts(dataset: Dataset, count: int, seed: int) -> Tensor | None:
     if context is None:
         return None
     rows = context[torch.randint(len(context), (count,), generator=seeds.generator(seed, 1))].cpu()
-    return rows.to(torch.get_default_dtype()) if rows.is_floating_point() else rows
+    return rows.double() if rows.is_floating_point() else rows
+
+
+def _alone(model: Distribution) -> LogDensity:
+    return lambda x: model.log_prob(x.double())
 
 
 def _averaged(model: Distribution, contexts: Tensor) -> LogDensity:
     """x ↦ log of the mean of p(x | c) over the rows c."""
 
     def log_density(x: Tensor) -> Tensor:
+        x = x.double()
         parts = [model.log_prob(x, row.expand(len(x), *row.shape)) for row in contexts]
         return torch.logsumexp(torch.stack(parts), 0) - math.log(len(contexts))
 
