@@ -19,7 +19,17 @@ import torch
 import manifold_gen as mg
 
 STEPS = 1000
-BASE = dict(width=64, depth=3, stages=1, head="projection", decay=1.0, frequency=6.0, waves=128, fold_penalty=1.0)
+BASE = dict(
+    width=64,
+    depth=3,
+    stages=1,
+    head="projection",
+    decay=1.0,
+    frequency=6.0,
+    waves=128,
+    fold_penalty=1.0,
+    latent_stride=2,
+)
 SETS = {
     "ramachandran": dict(model=dict(reconstruction=10.0, latent_reconstruction=10.0, proposal_reconstruction=1.0)),
     "earthquake": dict(model=dict(reconstruction=100.0, latent_reconstruction=100.0, proposal_reconstruction=10.0)),
@@ -43,6 +53,7 @@ CHANGES: dict[str, dict[str, dict[str, object]]] = {
     "beta x 10": {"scale": dict(beta=10.0)},
     "beta x 1 to x 10 over the run": {"model": dict(tightening=10.0)},
     "no latent reconstruction": {"model": dict(latent_reconstruction=0.0)},
+    "latent terms at one sample in four": {"model": dict(latent_stride=4)},
     "no proposal reconstruction": {"model": dict(proposal_reconstruction=0.0)},
     "no latent, no proposal reconstruction": {"model": dict(latent_reconstruction=0.0, proposal_reconstruction=0.0)},
     "noise of 0.02, fading": {"model": dict(noise=0.02)},

@@ -49,7 +49,6 @@ def main() -> None:
     rows = []
     for target in targets():
         rows += measure(target, arguments.points)
-        print("\n".join(as_line(row) for row in rows[-9:]), flush=True)
     rows += peak_memory()
     print(as_line(rows[-1]))
     if arguments.out:
@@ -125,12 +124,12 @@ def without_grad(call: Callable[[], Any]) -> Callable[[], Any]:
     return quiet
 
 
-def ratio(call: Callable[[], object], bare: Callable[[], object], seconds: float = 4.0) -> float:
-    """Median of the ratio of neighbouring timings."""
-    call(), bare()
+def ratio(call: Callable[[], object], bare: Callable[[], object], seconds: float = 3.0) -> float:
+    """Median of the ratio of neighbouring timings, at least three."""
+    bare()
     ratios: list[float] = []
     end = time.perf_counter() + seconds
-    while len(ratios) < 5 or time.perf_counter() < end:
+    while len(ratios) < 3 or time.perf_counter() < end:
         ratios.append(timed(call) / timed(bare))
     return statistics.median(ratios)
 
@@ -143,8 +142,10 @@ def timed(call: Callable[[], object]) -> float:
 
 
 def row(manifold: Manifold, what: str, value: float, limit: float) -> dict[str, object]:
-    """One measured ratio beside its goal."""
-    return {"manifold": manifold.spec, "what": what, "ratio": round(value, 3), "goal": round(limit, 2)}
+    """One measured ratio beside its goal, printed when it is there."""
+    entry = {"manifold": manifold.spec, "what": what, "ratio": round(value, 3), "goal": round(limit, 2)}
+    print(as_line(entry), flush=True)
+    return entry
 
 
 def as_line(entry: dict[str, object]) -> str:

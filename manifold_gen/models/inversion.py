@@ -79,8 +79,14 @@ def invert(
             break
         here = None if context is None else context[active]
         step = _direction(manifold, y, x[active], matrix)
-        moved = _shortened(g, manifold, z[active], x[active], step, residual[active], here)
+        moved = manifold.expmap(z[active], manifold.from_coordinates(z[active], step))
         y, matrix = jacobian(g, manifold, moved, here)
+        worse = (~(manifold.dist(y, x[active]) < residual[active])).nonzero().squeeze(-1)
+        if len(worse):
+            rows, there = active[worse], None if here is None else here[worse]
+            shorter = _shortened(g, manifold, z[rows], x[rows], SHRINK * step[worse], residual[rows], there)
+            moved[worse] = shorter
+            y[worse], matrix[worse] = jacobian(g, manifold, shorter, there)
         z[active], residual[active] = moved, manifold.dist(y, x[active])
         log_det[active] = log_abs_det(matrix)
         steps[active] += 1
@@ -100,7 +106,7 @@ def _shortened(
     """The first of the points along ``step`` that lowers the residual, else ``z``."""
     moved = z.clone()
     open_ = torch.arange(len(z), device=z.device)
-    for _ in range(HALVINGS + 1):
+    for _ in range(HALVINGS):
         trial = manifold.expmap(z[open_], manifold.from_coordinates(z[open_], step[open_]))
         image = g(trial, None if context is None else context[open_])
         better = manifold.dist(image, x[open_]) < residual[open_]
