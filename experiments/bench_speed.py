@@ -36,6 +36,7 @@ from manifold_gen.training import TrainingConfig, fit
 POINTS = 100_000
 NETWORK = dict(width=256, depth=4, stages=1)
 ALONE = dict(latent_reconstruction=0.0, proposal_reconstruction=0.0, fold_penalty=0.0)
+IN_FOUR = dict(latent_stride=4, proposal_stride=4)
 WARM_UP_STEPS = 150
 
 
@@ -85,7 +86,7 @@ def measure(target: Distribution, points: int) -> list[dict[str, object]]:
     for volume in ("exact_encoder", "exact", "surrogate"):
         for batch, limit in ((512, 6.0), (32, 8.0)):
             rows.append(training_row(manifold, volume, data.x[:batch], limit, {**NETWORK, **ALONE}))
-    rows.append(training_row(manifold, "auto", data.x[:512], 9.0, NETWORK))
+    rows.append(training_row(manifold, "auto", data.x[:512], 9.0, {**NETWORK, **IN_FOUR}))
     return rows
 
 

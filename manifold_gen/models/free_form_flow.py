@@ -89,7 +89,7 @@ class FreeFormFlow(GenerativeModel, DecodedDistribution):
         tightening: float = 1.0,
         fold_penalty: float = 1.0,
         fold_margin: float = 5e-4,
-        latent_stride: int = 4,
+        latent_stride: int = 2,
         proposal_stride: int = 4,
         noise: float = 0.0,
         annealing: float = 0.0,
