@@ -284,23 +284,24 @@ class Manifold(WidensHalf, geoopt.Manifold):
         return self.inner(x.unsqueeze(axis).unsqueeze(axis), frame.unsqueeze(axis), frame.unsqueeze(axis + 1))
 
     def _check_point_on_manifold(self, x: Tensor, *, atol: float = 1e-5, rtol: float = 1e-5) -> tuple[bool, str | None]:
-        deviation = (self.projx(x) - x).abs().amax() if x.numel() else torch.zeros(())
-        bound = atol + rtol * (x.abs().amax() if x.numel() else 0.0)
-        if bool(deviation <= bound):
-            return True, None
-        return False, f"largest deviation from {self} is {float(deviation):.3g}, allowed {float(bound):.3g}"
+        return _close(self.projx(x), x, atol, rtol, f"deviation from {self}")
 
     def _check_vector_on_tangent(
         self, x: Tensor, u: Tensor, *, atol: float = 1e-5, rtol: float = 1e-5
     ) -> tuple[bool, str | None]:
-        deviation = (self.proju(x, u) - u).abs().amax() if u.numel() else torch.zeros(())
-        bound = atol + rtol * (u.abs().amax() if u.numel() else 0.0)
-        if bool(deviation <= bound):
-            return True, None
-        return False, f"largest normal part is {float(deviation):.3g}, allowed {float(bound):.3g}"
+        return _close(self.proju(x, u), u, atol, rtol, "normal part")
 
     def extra_repr(self) -> str:
         return ""
 
     def __repr__(self) -> str:
         return self.spec
+
+
+def _close(projected: Tensor, given: Tensor, atol: float, rtol: float, what: str) -> tuple[bool, str | None]:
+    if not given.numel():
+        return True, None
+    deviation, bound = (projected - given).abs().amax(), atol + rtol * given.abs().amax()
+    if bool(deviation <= bound):
+        return True, None
+    return False, f"largest {what} is {float(deviation):.3g}, allowed {float(bound):.3g}"
