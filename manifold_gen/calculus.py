@@ -170,7 +170,11 @@ def divergence(field: Field, manifold: Manifold, x: Tensor) -> Tensor:
         tensor(-2.)
     """
     basis = frame(manifold, x)
-    v, images = pushforward(field, x, basis)
+    return divergence_of(manifold, x, *pushforward(field, x, basis))
+
+
+def divergence_of(manifold: Manifold, x: Tensor, v: Tensor, images: Tensor) -> Tensor:
+    """``divergence`` of a field from its values ``v`` and its ambient derivatives ``images`` along ``frame``."""
     projected = manifold.proju(x.expand_as(images), images)
     # In an orthonormal frame the trace of P Dv is the sum of ⟨bᵢ, P Dv bᵢ⟩ whatever multiple of the metric is used.
     trace = in_frame(manifold, x, projected).diagonal(dim1=-2, dim2=-1).sum(-1)

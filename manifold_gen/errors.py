@@ -41,6 +41,10 @@ class DivergenceError(ManifoldGenError, ArithmeticError):
     """Training met a loss that is not finite."""
 
 
+class IntegrationError(ManifoldGenError, ArithmeticError):
+    """A vector field could not be integrated: the step underflowed, or a value is not finite."""
+
+
 class CutLocusError(ManifoldGenError, ValueError):
     """Two points have no unique shortest geodesic between them."""
 

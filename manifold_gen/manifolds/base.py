@@ -219,6 +219,15 @@ class Manifold(WidensHalf, geoopt.Manifold):
         """
         return self.unembed(self.embed(x) + y)
 
+    @property
+    def tangent_dim(self) -> int:
+        """Length of the last axis of the ``y`` that ``tangent`` takes."""
+        return math.prod(self.shape)
+
+    def tangent(self, x: Tensor, y: Tensor) -> Tensor:
+        """Tangent vector at ``x`` from any network output ``y``, smooth in both; default: the projection of ``y``."""
+        return self.proju(x, y.reshape(*y.shape[:-1], *self.shape))
+
     def wave_coordinates(self, x: Tensor) -> Tensor:
         """Coordinates ``(*batch, C)`` whose waves cos(k·c), sin(k·c) are smooth functions on M."""
         return self.embed(x)

@@ -141,9 +141,18 @@ class Lorentz(Manifold):
 
     def displace(self, x: Tensor, y: Tensor) -> Tensor:
         """exp_x of the coordinates ``y`` in ``tangent_basis(x)``: a step of length |y| however far x is."""
+        return self.expmap(x, self.tangent(x, y))
+
+    @property
+    def tangent_dim(self) -> int:
+        """n."""
+        return self.dim
+
+    def tangent(self, x: Tensor, y: Tensor) -> Tensor:
+        """The vector of coordinates ``y`` in ``tangent_basis(x)``, of length |y| however far x is."""
         time, space = x[..., :1], x[..., 1:]
         radial = (space * y).sum(-1, keepdim=True)
-        return self.expmap(x, torch.cat([radial, y + radial / (1 + time) * space], -1))
+        return torch.cat([radial, y + radial / (1 + time) * space], -1)
 
     def log_sqrt_det_metric(self, x: Tensor) -> Tensor:
         """Zero: the metric is the ambient (Minkowski) form."""

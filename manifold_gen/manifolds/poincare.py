@@ -140,7 +140,11 @@ class PoincareBall(Manifold):
 
     def displace(self, x: Tensor, y: Tensor) -> Tensor:
         """exp_x of the coordinates ``y`` in ``tangent_basis(x)``: a step of length |y| however far x is."""
-        return self.expmap(x, _gap(x) / 2 * y)
+        return self.expmap(x, self.tangent(x, y))
+
+    def tangent(self, x: Tensor, y: Tensor) -> Tensor:
+        """The vector of coordinates ``y`` in ``tangent_basis(x)``, of length |y| however far x is."""
+        return _gap(x) / 2 * y
 
     def log_sqrt_det_metric(self, x: Tensor) -> Tensor:
         """n log λ."""

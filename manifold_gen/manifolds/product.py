@@ -170,6 +170,15 @@ class Product(Manifold):
         parts = zip(self.factors, self.split(x), blocks, strict=True)
         return self.join([factor.displace(part, block) for factor, part, block in parts])
 
+    @property
+    def tangent_dim(self) -> int:
+        return sum(factor.tangent_dim for factor in self.factors)
+
+    def tangent(self, x: Tensor, y: Tensor) -> Tensor:
+        blocks = y.split([factor.tangent_dim for factor in self.factors], -1)
+        parts = zip(self.factors, self.split(x), blocks, strict=True)
+        return self.join([factor.tangent(part, block) for factor, part, block in parts])
+
     def wave_coordinates(self, x: Tensor) -> Tensor:
         parts = zip(self.factors, self.split(x), strict=True)
         return torch.cat([factor.wave_coordinates(part) for factor, part in parts], -1)

@@ -10,14 +10,16 @@ from manifold_gen.errors import UsageError
 
 REGISTRY = {
     "free-form-flow": "manifold_gen.models.free_form_flow:FreeFormFlow",
+    "flow-matching": "manifold_gen.models.flow_matching:FlowMatching",
 }
 
 
 _HOMES = {
+    "FlowMatching": "manifold_gen.models.flow_matching",
     "FreeFormFlow": "manifold_gen.models.free_form_flow",
     "GenerativeModel": "manifold_gen.models.base",
 }
-__all__ = ["REGISTRY", "FreeFormFlow", "GenerativeModel", "name_of", "resolve"]
+__all__ = ["REGISTRY", "FlowMatching", "FreeFormFlow", "GenerativeModel", "name_of", "resolve"]
 
 
 def __getattr__(name: str) -> Any:
