@@ -110,6 +110,13 @@ class Manifold(WidensHalf, geoopt.Manifold):
         """Squared geodesic distance, smooth at x = y."""
         return self.inner(x, self.logmap(x, y), keepdim=keepdim)
 
+    def dist2_matrix(self, x: Tensor, y: Tensor) -> Tensor:
+        """Squared distances of all pairs, ``(n, m)`` from ``(n, *shape)`` and ``(m, *shape)``, for sums over pairs.
+
+        An override may be faster than ``dist2`` and right to a few roundings of 1 only, not of the distance.
+        """
+        return self.dist2(x.unsqueeze(1), y.unsqueeze(0))
+
     def egrad2rgrad(self, x: Tensor, u: Tensor) -> Tensor:
         """Riemannian gradient from the ambient one."""
         return self.proju(x, u)

@@ -103,6 +103,9 @@ class Product(Manifold):
         total = self._total(lambda factor, a, b: factor.dist2(a, b), x, y)
         return total.unsqueeze(-1) if keepdim else total
 
+    def dist2_matrix(self, x: Tensor, y: Tensor) -> Tensor:
+        return self._total(lambda factor, a, b: factor.dist2_matrix(a, b), x, y)
+
     def dist(self, x: Tensor, y: Tensor, *, keepdim: bool = False) -> Tensor:
         total = safe_sqrt(self._total(lambda factor, a, b: factor.dist(a, b).square(), x, y))
         return total.unsqueeze(-1) if keepdim else total

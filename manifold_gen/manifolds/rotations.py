@@ -53,6 +53,11 @@ class SO3(Manifold):
         half_cos = _quaternion(x, y)[..., 0]
         return 2 * torch.atan2(half_sin, half_cos.reshape(half_sin.shape))
 
+    def dist2_matrix(self, x: Tensor, y: Tensor) -> Tensor:
+        """arccos²((tr xᵀy − 1) / 2): absolute error of a few roundings, and of their root next to half a turn."""
+        trace = x.flatten(-2) @ y.flatten(-2).mT
+        return (0.5 * (trace - 1)).clamp(-1.0, 1.0).acos().square()
+
     def egrad2rgrad(self, x: Tensor, u: Tensor) -> Tensor:
         return 2 * self.proju(x, u)
 

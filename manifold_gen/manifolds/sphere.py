@@ -84,6 +84,10 @@ class Sphere(Manifold):
         out = torch.where(cosine > 0, out, far)
         return out if keepdim else out.squeeze(-1)
 
+    def dist2_matrix(self, x: Tensor, y: Tensor) -> Tensor:
+        """arccos²⟨x, y⟩: absolute error of a few roundings, and of their root next to the antipode."""
+        return (x @ y.mT).clamp(-1.0, 1.0).acos().square()
+
     def transp(self, x: Tensor, y: Tensor, v: Tensor) -> Tensor:
         """Parallel transport along the shortest geodesic: v − ⟨p, v⟩ (p / (1 + cos θ) + x), an isometry."""
         tangential, squared, cosine = self._decompose(x, y)

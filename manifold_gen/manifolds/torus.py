@@ -57,6 +57,14 @@ class Torus(Flat):
         """y − x, wrapped."""
         return wrap_angle(y - x)
 
+    def dist2_matrix(self, x: Tensor, y: Tensor) -> Tensor:
+        """Σ min(|xᵢ − yᵢ|, 2π − |xᵢ − yᵢ|)², angle by angle."""
+        total = torch.zeros((), dtype=x.dtype, device=x.device)
+        for a, b in zip(self.projx(x).unbind(-1), self.projx(y).unbind(-1), strict=True):
+            gap = (a.unsqueeze(1) - b).abs()
+            total = total + torch.minimum(gap, 2 * math.pi - gap).square()
+        return total
+
     def at_cut_locus(self, x: Tensor, y: Tensor) -> Tensor:
         """Boolean ``(*batch,)``: some angle differs by half a turn, to rounding."""
         gap = math.pi - wrap_angle(y - x).abs()

@@ -23,7 +23,7 @@ def dist2_blocks(
         rows = slice(i, min(i + block, len(x)))
         for j in range(i if upper else 0, len(y), block):
             columns = slice(j, min(j + block, len(y)))
-            yield rows, columns, manifold.dist2(x[rows].unsqueeze(1), y[columns].unsqueeze(0))
+            yield rows, columns, manifold.dist2_matrix(x[rows], y[columns])
 
 
 def dist2_matrix(manifold: Manifold, x: Tensor, y: Tensor) -> Tensor:
