@@ -51,5 +51,9 @@ class CutLocusError(ManifoldGenError, ValueError):
     exit_code = 66
 
 
+class KernelUnknownError(UsageError):
+    """The heat kernel of a manifold was asked for, and no formula for it is known."""
+
+
 class MissingExtraError(ManifoldGenError, ImportError):
     """An optional library is not installed; the message carries the exact line that installs it."""

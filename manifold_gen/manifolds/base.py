@@ -17,10 +17,11 @@ from torch import Tensor
 
 from manifold_gen import numerics
 from manifold_gen.errors import CutLocusError
+from manifold_gen.manifolds.heat.interface import HeatKernel
 from manifold_gen.manifolds.precision import WidensHalf
 
 
-class Manifold(WidensHalf, geoopt.Manifold):
+class Manifold(WidensHalf, HeatKernel, geoopt.Manifold):
     """A Riemannian manifold with everything that generative models ask of it.
 
     Args follow geoopt's names and order, so geoopt's optimisers work. Two things differ from geoopt: ``size`` counts

@@ -6,6 +6,8 @@ from torch import Tensor
 
 from manifold_gen.errors import UsageError
 from manifold_gen.manifolds.flat import Flat
+from manifold_gen.manifolds.heat.interface import as_times
+from manifold_gen.manifolds.heat.wrapped import normal_log_density
 
 
 class Euclidean(Flat):
@@ -45,3 +47,11 @@ class Euclidean(Flat):
     def logmap(self, x: Tensor, y: Tensor) -> Tensor:
         """y − x."""
         return y - x
+
+    def heat_kernel(self, x: Tensor, y: Tensor, t: Tensor | float) -> Tensor:
+        """log N(y; x, t)."""
+        return normal_log_density(y - x, as_times(t, x).unsqueeze(-1)).sum(-1)
+
+    def heat_kernel_score(self, x: Tensor, y: Tensor, t: Tensor | float) -> Tensor:
+        """(x − y) / t."""
+        return (x - y) / as_times(t, x).unsqueeze(-1)

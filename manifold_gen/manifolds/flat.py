@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from manifold_gen.manifolds.base import Manifold
+from manifold_gen.manifolds.heat.interface import as_times
 
 
 class Flat(Manifold):
@@ -13,6 +14,7 @@ class Flat(Manifold):
 
     parallel_transport = True
     curvature = 0.0
+    has_heat_kernel = True
 
     def proju(self, x: Tensor, u: Tensor) -> Tensor:
         """``u`` itself: every vector is tangent."""
@@ -48,3 +50,10 @@ class Flat(Manifold):
     def log_det_exp(self, x: Tensor, u: Tensor) -> Tensor:
         """Zero: the exponential map is a translation."""
         return (x + u).sum(-1) * 0.0
+
+    def sample_heat_kernel(self, x: Tensor, t: Tensor | float, generator: torch.Generator | None = None) -> Tensor:
+        """x + √t z, z standard normal; wrapped on a torus."""
+        t = as_times(t, x)
+        shape = (*torch.broadcast_shapes(self._batch(x), t.shape), *self.shape)
+        step = torch.randn(shape, generator=generator, dtype=x.dtype, device=x.device)
+        return self.expmap(x, t.sqrt().unsqueeze(-1) * step)

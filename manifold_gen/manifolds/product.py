@@ -50,6 +50,7 @@ class Product(Manifold):
         self.parallel_transport = all(factor.parallel_transport for factor in self.factors)
         periods = {factor.period for factor in self.factors}
         self.period = periods.pop() if len(periods) == 1 else None
+        self.has_heat_kernel = all(factor.has_heat_kernel for factor in self.factors)
         self.spec = " x ".join(factor.spec for factor in self.factors)
 
     @property
@@ -198,6 +199,16 @@ class Product(Manifold):
 
     def safe_radius(self, dtype: torch.dtype) -> float:
         return min(factor.safe_radius(dtype) for factor in self.factors)
+
+    def heat_kernel(self, x: Tensor, y: Tensor, t: Tensor | float) -> Tensor:
+        """Sum over the factors: their Brownian motions are independent."""
+        return self._total(lambda factor, a, b: factor.heat_kernel(a, b, t), x, y)
+
+    def heat_kernel_score(self, x: Tensor, y: Tensor, t: Tensor | float) -> Tensor:
+        return self._each(lambda factor, a, b: factor.heat_kernel_score(a, b, t), x, y)
+
+    def sample_heat_kernel(self, x: Tensor, t: Tensor | float, generator: torch.Generator | None = None) -> Tensor:
+        return self._each(lambda factor, a: factor.sample_heat_kernel(a, t, generator), x)
 
     def _each(self, function: Callable[..., Tensor], *arguments: Tensor) -> Tensor:
         parts = zip(self.factors, *map(self.split, arguments), strict=True)

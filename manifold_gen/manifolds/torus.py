@@ -10,6 +10,8 @@ from torch import Tensor
 
 from manifold_gen.errors import UsageError
 from manifold_gen.manifolds.flat import Flat
+from manifold_gen.manifolds.heat.interface import as_times
+from manifold_gen.manifolds.heat.wrapped import wrapped_log_density, wrapped_slope
 from manifold_gen.numerics import wrap_angle
 
 _WHOLE_LATTICE_DIM = 3  # above it, wave vectors with more than two nonzero entries are left out
@@ -127,6 +129,14 @@ class Torus(Flat):
             groups = [single, double]
         chosen = [k for group in groups for k in sorted(_half_ball(group, degree), key=_shortest_first)]
         return torch.tensor(chosen[:count], dtype=torch.get_default_dtype()).reshape(-1, self.dim)
+
+    def heat_kernel(self, x: Tensor, y: Tensor, t: Tensor | float) -> Tensor:
+        """Sum over the angles of the log-density of a normal one wrapped around 2π."""
+        return wrapped_log_density(wrap_angle(y - x), as_times(t, x).unsqueeze(-1)).sum(-1)
+
+    def heat_kernel_score(self, x: Tensor, y: Tensor, t: Tensor | float) -> Tensor:
+        """Derivative of that in each angle."""
+        return wrapped_slope(wrap_angle(y - x), as_times(t, x).unsqueeze(-1))
 
     def _sparse(self, entries: dict[int, int]) -> tuple[int, ...]:
         return tuple(entries.get(i, 0) for i in range(self.dim))
