@@ -15,6 +15,7 @@ from types import FrameType, TracebackType
 import click
 
 from manifold_gen import __version__
+from manifold_gen.commands.benchmark import benchmark
 from manifold_gen.commands.console import Console
 from manifold_gen.commands.datasets import datasets
 from manifold_gen.commands.doctor import doctor
@@ -49,7 +50,7 @@ def manifold_gen() -> None:
     """
 
 
-for command in (fit, sample, score, evaluate, plot, datasets, doctor):
+for command in (fit, sample, score, evaluate, plot, benchmark, datasets, doctor):
     manifold_gen.add_command(command)
 
 

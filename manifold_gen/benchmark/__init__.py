@@ -1,1 +1,1 @@
-"""benchmark"""
+"""The benchmark: data × method × seed, every cell a pure function of its specification."""

@@ -15,8 +15,8 @@ NAME = ".lock"
 class FolderLock:
     """A file that names the process and machine at work in a folder; one left by a dead process is taken over."""
 
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / NAME
+    def __init__(self, folder: Path, name: str = NAME) -> None:
+        self.path = folder / name
         self.text = f"{os.getpid()} {_birth(os.getpid())} {socket.gethostname()}\n"
 
     def acquire(self) -> None:
@@ -38,7 +38,7 @@ class FolderLock:
 
     def _create(self) -> bool:
         # the text is in the file before the file has its name, so nobody reads half a lock
-        temporary = self.path.with_name(f"{NAME}.{os.getpid()}.tmp")
+        temporary = self.path.with_name(f"{self.path.name}.{os.getpid()}.tmp")
         with writing(self.path):
             try:
                 temporary.write_text(self.text)
@@ -54,7 +54,7 @@ class FolderLock:
             seen = self.path.read_text()
             self._refuse_if_alive(seen)
             # a rename has one winner; if a living run's lock came in between, it goes back
-            stale = self.path.with_name(f"{NAME}.{os.getpid()}.stale.tmp")
+            stale = self.path.with_name(f"{self.path.name}.{os.getpid()}.stale.tmp")
             os.rename(self.path, stale)
         except FileNotFoundError:
             return

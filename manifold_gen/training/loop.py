@@ -5,13 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 
 import torch
 
-from manifold_gen import models
 from manifold_gen.checkpoint.folder import MODEL, STATE, WEIGHTS, RunFolder, state_bytes, state_from_bytes
 from manifold_gen.checkpoint.model import description, weights
 from manifold_gen.data.base import Dataset
@@ -22,7 +21,7 @@ from manifold_gen.training.distributed import World, joined
 from manifold_gen.training.ema import MovingAverage
 from manifold_gen.training.inputs import check_inputs, precision_dtype
 from manifold_gen.training.progress import Progress, duration
-from manifold_gen.training.report import Callback, Emitter, Report, divergence
+from manifold_gen.training.report import Callback, Emitter, Report, divergence, told
 from manifold_gen.training.schedule import learning_rate
 from manifold_gen.training.signals import Interrupted, StopFlag, listening
 from manifold_gen.training.state import Best, State
@@ -64,6 +63,7 @@ def fit(
     resume: bool = False,
     settings: Mapping[str, object] | None = None,
     callbacks: Sequence[Callback] = (),
+    observe: Callable[[int, GenerativeModel], None] | None = None,
     diagnose: Callable[[GenerativeModel, Dataset], Report] | None = None,
     quiet: bool = False,
 ) -> FitResult:
@@ -78,6 +78,7 @@ def fit(
         resume: go on with the run in ``out`` as if it had never stopped; give the same model, data and configuration.
         settings: what ``config.toml`` records; default: the names of model and data, and ``config``.
         callbacks: called with every record that goes to ``metrics.jsonl``.
+        observe: called at every evaluation with the step and the model, which carries the averaged weights meanwhile.
         diagnose: called with the fitted model and the data; what it returns goes to ``diagnostics.json``.
         quiet: no progress on standard error.
 
@@ -110,7 +111,7 @@ def fit(
         folder = None
         if out is not None and world.leads:
             folder = stack.enter_context(RunFolder(out, overwrite=overwrite, resume=resume))
-        trainer = _Trainer(model, dataset, config, world, device)
+        trainer = _Trainer(model, dataset, config, world, device, observe)
         trainer.open(folder, settings, resume=resume and out is not None)
         trainer.train(folder, flag, callbacks, quiet=quiet or not world.leads)
         result = trainer.finish(folder, None if out is None else Path(out), diagnose if world.leads else None)
@@ -121,8 +122,15 @@ class _Trainer:
     """One run in one process."""
 
     def __init__(
-        self, model: GenerativeModel, dataset: Dataset, config: TrainingConfig, world: World, device: torch.device
+        self,
+        model: GenerativeModel,
+        dataset: Dataset,
+        config: TrainingConfig,
+        world: World,
+        device: torch.device,
+        observe: Callable[[int, GenerativeModel], None] | None = None,
     ) -> None:
+        self.observe = observe
         dtype = precision_dtype(config.precision, dataset.manifold)
         self.model = model.to(device=device, dtype=dtype).train()
         self.dataset, self.config, self.world, self.device = dataset, config, world, device
@@ -149,7 +157,7 @@ class _Trainer:
             folder.log(f"resumed after step {self.state.step}")
             return
         folder.write_environment()
-        folder.write_config(settings or self._settings())
+        folder.write_config(settings or told(self.model, self.dataset, self.config))
         self._save(folder)
 
     def finish(
@@ -244,6 +252,8 @@ class _Trainer:
         self.model.eval()
         with state.average.applied():
             terms = self.stepper.validate(self.val_split)
+            if self.observe is not None:
+                self.observe(state.step, self.model)
         self.model.train()
         value = sum(terms.values())
         if isfinite(value) and (state.best is None or value < state.best.value):
@@ -283,17 +293,6 @@ class _Trainer:
             self._save(folder)
             where = f"saved in {folder.path}; go on with resume"
         raise Interrupted(f"stopped by signal {signum} after step {self.state.step}; {where}", signum)
-
-    def _settings(self) -> dict[str, object]:
-        return {
-            "data": {"name": self.dataset.name},
-            "model": {
-                "name": models.name_of(type(self.model)),
-                "manifold": self.model.manifold.spec,
-                **self.model.hyperparameters,
-            },
-            "training": asdict(self.config),
-        }
 
 
 def _description(model: GenerativeModel, dataset: Dataset) -> bytes:

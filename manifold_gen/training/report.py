@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from math import isfinite
 from typing import Protocol
 
+from manifold_gen import models
 from manifold_gen.checkpoint.folder import RunFolder
+from manifold_gen.data.base import Dataset
+from manifold_gen.models.base import GenerativeModel
+from manifold_gen.training.config import TrainingConfig
 from manifold_gen.training.progress import Progress, record_line
 from manifold_gen.training.step import StepRecord
 
@@ -43,6 +48,16 @@ class Emitter:
         if self.folder is not None:
             self.folder.log(text)
         self.progress.line(text)
+
+
+def told(model: GenerativeModel, dataset: Dataset, config: TrainingConfig) -> dict[str, object]:
+    """What ``config.toml`` records of a run started from Python."""
+    kind = models.name_of(type(model))
+    return {
+        "data": {"name": dataset.name},
+        "model": {"name": kind, "manifold": model.manifold.spec, **model.hyperparameters},
+        "training": asdict(config),
+    }
 
 
 def divergence(record: StepRecord, step: int) -> str:

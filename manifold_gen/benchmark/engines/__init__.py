@@ -1,0 +1,7 @@
+"""Where the cells are worked on: worker processes of this machine, or a Ray cluster."""
+
+from __future__ import annotations
+
+from manifold_gen.benchmark.engines.base import Engine, Outcome, Work, make_engine
+
+__all__ = ["Engine", "Outcome", "Work", "make_engine"]

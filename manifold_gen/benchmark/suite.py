@@ -1,0 +1,112 @@
+"""Which cells a benchmark has: data × method × seed, teachers before their students."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from manifold_gen.benchmark.budget import Budget
+from manifold_gen.benchmark.cell import Cell
+from manifold_gen.benchmark.methods import METHODS, find_method
+from manifold_gen.configuration import suggestion
+from manifold_gen.data.registry import find_source, list_datasets
+from manifold_gen.errors import UsageError
+from manifold_gen.manifolds import from_spec
+
+_PROTEINS = ("protein_general", "protein_glycine", "protein_proline", "protein_prepro")
+_SIDECHAINS = ("sidechain_cys", "sidechain_met", "sidechain_gln", "sidechain_lys")
+GROUPS = {
+    "earth": ("volcano", "earthquake", "flood", "fire"),
+    "torus": ("ramachandran", "rna", *_PROTEINS, *_SIDECHAINS),
+    "so3": ("so3_mixture_16", "so3_mixture_32", "so3_mixture_64"),
+    "hyperbolic": ("hyperbolic_mixture_4", "hyperbolic_mixture_16", "checkerboard_h2"),
+    "checkerboards": ("checkerboard_s2", "checkerboard_t2", "checkerboard_so3"),
+}
+# left out, with a word, where this machine has no file of theirs and there is no certain place to load it from
+OPTIONAL = (*_PROTEINS, *_SIDECHAINS)
+ALL = "all"
+TEACHER_SHARE = 0.5  # of a student's training time
+
+
+def choose_data(group: str, names: Sequence[str] = ()) -> tuple[list[str], list[str]]:
+    """The data sets of a group that are here, and those that are left out.
+
+    Args:
+        group: a name in ``GROUPS``, or ``"all"``.
+        names: only these; a name need not be of the group.
+
+    Raises:
+        UsageError: unknown group or data set; the message names the nearest.
+
+    Example:
+        >>> choose_data("erth")
+        Traceback (most recent call last):
+        manifold_gen.errors.UsageError: no benchmark is called 'erth'; did you mean earth?
+    """
+    if group != ALL and group not in GROUPS:
+        raise UsageError(f"no benchmark is called {group!r}; {suggestion(group, [*GROUPS, ALL])}")
+    if names:
+        for name in names:
+            if ":" not in name:
+                find_source(name)
+        return list(names), []
+    known = [name for key, members in GROUPS.items() if group in (ALL, key) for name in members]
+    available = {source.name: source.available for source in list_datasets()}
+    missing = [name for name in known if name not in available or (name in OPTIONAL and not available[name])]
+    return [name for name in known if name not in missing], missing
+
+
+def choose_methods(names: Sequence[str]) -> list[str]:
+    """The methods asked for, or all of them.
+
+    Raises:
+        UsageError: an unknown method; the message names the nearest.
+    """
+    for name in names:
+        find_method(name)
+    return list(names) or list(METHODS)
+
+
+def cells(data: Iterable[str], methods: Iterable[str], seeds: int, budget: Budget) -> list[Cell]:
+    """All cells with their teachers, those first; a method is left out where the manifold does not suit it.
+
+    The seed of a cell is also that of its split: methods at one seed meet the same rows, and the spread over seeds
+    holds that of the split.
+
+    Example:
+        >>> from manifold_gen.benchmark.budget import BUDGETS
+        >>> [cell.seed for cell in cells(["ramachandran"], ["free-form-flow"], 2, BUDGETS["quick"])]
+        [0, 1]
+    """
+    wanted = []
+    methods = list(methods)
+    for seed in range(seeds):
+        for name in data:
+            manifold = from_spec(manifold_of(name))
+            wanted += [make_cell(name, key, seed, budget) for key in methods if METHODS[key].suits(manifold)]
+    teachers = [cell.teacher for cell in wanted if cell.teacher is not None]
+    return list({cell.hash: cell for cell in [*teachers, *wanted]}.values())
+
+
+def make_cell(data: str, method: str, seed: int, budget: Budget) -> Cell:
+    """One cell with its settings resolved; a student and its teacher share the training time."""
+    found = find_method(method)
+    own = 1.0 if found.teacher is None else 1.0 - TEACHER_SHARE
+    settings = {"data": {"split_seed": seed}, **found.settings(budget)}
+    return Cell(data, method, seed, budget.name, own * budget.seconds, settings, _teacher(data, method, seed, budget))
+
+
+def manifold_of(data: str) -> str:
+    """Spec of a data set's manifold, loading it only where nothing else tells."""
+    if ":" not in data:
+        return find_source(data).manifold
+    from manifold_gen.data import load_dataset
+
+    return load_dataset(data).manifold.spec
+
+
+def _teacher(data: str, student: str, seed: int, budget: Budget) -> Cell | None:
+    name = METHODS[student].teacher
+    if name is None:
+        return None
+    settings = {"data": {"split_seed": seed}, **find_method(name).settings(budget)}
+    return Cell(data, name, seed, budget.name, TEACHER_SHARE * budget.seconds, settings)

@@ -1,0 +1,160 @@
+"""The work of one cell: a function of its specification and its teacher's files, run wherever an engine puts it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import tempfile
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+import manifold_gen
+from manifold_gen.benchmark.cell import SCHEMA_VERSION, Cell
+from manifold_gen.benchmark.measure import curve, measure
+from manifold_gen.benchmark.methods import find_method
+from manifold_gen.benchmark.training import Place, Trained
+from manifold_gen.checkpoint import RunFolder, environment, load
+from manifold_gen.checkpoint.folder import MODEL, WEIGHTS
+from manifold_gen.checkpoint.model import description, weights
+from manifold_gen.data import load_dataset
+from manifold_gen.data.base import Dataset
+from manifold_gen.distributions.base import Sampler
+from manifold_gen.errors import ManifoldGenError
+from manifold_gen.models.base import GenerativeModel
+from manifold_gen.training.inputs import precision_dtype
+
+Record = dict[str, object]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What an engine carries to a worker.
+
+    Attributes:
+        cell: what to do.
+        place: where.
+        teacher: the files of the trained teacher, by name.
+    """
+
+    cell: Cell
+    place: Place = field(default_factory=Place)
+    teacher: Mapping[str, bytes] | None = None
+
+
+@dataclass(frozen=True)
+class Payload:
+    """What comes back: the record of the result file, and the files of the trained model where it can be saved."""
+
+    record: Record
+    files: Mapping[str, bytes] = field(default_factory=dict)
+
+
+def run_cell(job: Job) -> Payload:
+    """Train and measure one cell. A failure of the method becomes a record without a number."""
+    torch.set_num_threads(job.place.threads)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # unconverged points are counted in the result
+            return _trained_and_measured(job)
+    except (ManifoldGenError, ArithmeticError, torch.linalg.LinAlgError) as error:
+        return Payload(failed_record(job.cell, f"{type(error).__name__}: {error}", job.place))
+
+
+def failed_record(cell: Cell, reason: str, place: Place) -> Record:
+    """The record of a cell that gave no number."""
+    empty = {"seconds": None, "steps": None, "parameters": None, "curve": []}
+    return {
+        **_frame(cell, "failed", " ".join(reason.split()), place),
+        "train": empty,
+        "metrics": None,
+        "samples": [],
+        "density": None,
+    }
+
+
+def _trained_and_measured(job: Job) -> Payload:
+    cell, method = job.cell, find_method(job.cell.method)
+    dataset = dataset_of(cell)
+    trained = method.train(dataset, cell, job.place, _teacher(job))
+    model = trained.sampler.to("cpu")
+    measured = measure(trained, method, dataset, cell.seed)
+    teacher_seconds = 0.0 if cell.teacher is None else cell.teacher.seconds
+    record = {
+        **_frame(cell, "done", None, job.place),
+        "manifold": dataset.manifold.spec,
+        "train": {
+            "seconds": trained.seconds + teacher_seconds,
+            "teacher_seconds": teacher_seconds,
+            "steps": trained.steps,
+            "parameters": sum(tensor.numel() for tensor in model.parameters()),
+            "curve": [{**point, "seconds": point["seconds"] + teacher_seconds} for point in curve(trained, dataset)],
+        },
+        "samples": measured.pop("samples"),
+        "density": None,
+        "metrics": measured,
+    }
+    return Payload(record, model_files(trained, dataset))
+
+
+def dataset_of(cell: Cell) -> Dataset:
+    """The cell's data in the precision it trains in."""
+    options = cell.settings.get("data", {})
+    precision = str(cell.settings.get("training", {}).get("precision", "auto"))
+    dataset = load_dataset(cell.data, dtype=torch.float32, **options)
+    wanted = precision_dtype(precision, dataset.manifold)
+    return dataset if wanted == torch.float32 else load_dataset(cell.data, dtype=wanted, **options)
+
+
+def model_files(trained: Trained, dataset: Dataset) -> dict[str, bytes]:
+    """What ``checkpoint.load`` reads, by file name; nothing for a sampler that is not saved."""
+    model = trained.sampler
+    if not isinstance(model, GenerativeModel):
+        return {}
+    data = {"name": dataset.name, **dataset.info}
+    return {MODEL: description(model, data), WEIGHTS: weights(model.state_dict(), 1.0)}
+
+
+def _teacher(job: Job) -> Sampler | None:
+    if job.teacher is None:
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        with RunFolder(Path(folder) / "teacher") as run:
+            run.save(job.teacher)
+        return load(run.path)
+
+
+def _frame(cell: Cell, status: str, reason: str | None, place: Place) -> Record:
+    around = environment.describe()
+    machine = {
+        "platform": around["platform"],
+        "processor": _processor(),
+        "cpus": around["cpus"],
+        "python": around["python"],
+        "packages": around["packages"],
+        "device": place.device,
+        "threads": place.threads,
+        "gpu": next(iter(around["cuda"]), None) if place.device.startswith("cuda") else None,
+    }
+    return {
+        "version": SCHEMA_VERSION,
+        "package": manifold_gen.__version__,
+        "spec": cell.spec,
+        "hash": cell.hash,
+        "status": status,
+        "reason": reason,
+        "machine": machine,
+        "commit": around["commit"],
+    }
+
+
+def _processor() -> str:
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or os.uname().machine
