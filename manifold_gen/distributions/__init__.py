@@ -9,8 +9,16 @@ from manifold_gen.distributions.checkerboard import (
     sphere_checkerboard,
     torus_checkerboard,
 )
-from manifold_gen.distributions.em import EMSettings, fit_von_mises_fisher_mixture, fit_von_mises_mixture
+from manifold_gen.distributions.em import (
+    EMSettings,
+    fit_kent_mixture,
+    fit_rotation_mixture,
+    fit_von_mises_fisher_mixture,
+    fit_von_mises_mixture,
+)
 from manifold_gen.distributions.histogram import TorusHistogram
+from manifold_gen.distributions.kent import Kent
+from manifold_gen.distributions.matrix_fisher import MatrixFisher
 from manifold_gen.distributions.mixture import Mixture
 from manifold_gen.distributions.product import ProductDistribution, default_base
 from manifold_gen.distributions.rotations import so3_mixture
@@ -24,6 +32,8 @@ __all__ = [
     "Distribution",
     "EMSettings",
     "Family",
+    "Kent",
+    "MatrixFisher",
     "Mixture",
     "ProductDistribution",
     "RotationCells",
@@ -35,6 +45,8 @@ __all__ = [
     "VonMisesProduct",
     "WrappedNormal",
     "default_base",
+    "fit_kent_mixture",
+    "fit_rotation_mixture",
     "fit_von_mises_fisher_mixture",
     "fit_von_mises_mixture",
     "so3_checkerboard",

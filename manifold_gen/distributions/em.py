@@ -15,6 +15,8 @@ from torch import Tensor
 
 from manifold_gen.distributions.base import Family
 from manifold_gen.distributions.drawing import categories, uniforms
+from manifold_gen.distributions.kent import Kent
+from manifold_gen.distributions.matrix_fisher import MatrixFisher
 from manifold_gen.distributions.mixture import Mixture
 from manifold_gen.distributions.von_mises import VonMisesProduct
 from manifold_gen.distributions.von_mises_fisher import VonMisesFisher
@@ -102,6 +104,37 @@ def fit_von_mises_fisher_mixture(
         torch.Size([2])
     """
     mixture, _ = expectation_maximisation(VonMisesFisher, x, k, generator, settings or EMSettings())
+    return mixture
+
+
+def fit_kent_mixture(
+    x: Tensor, k: int, generator: torch.Generator | None = None, settings: EMSettings | None = None
+) -> Mixture:
+    """Mixture of k Kent distributions by EM for unit vectors ``(N, 3)``; κ + 2β is at most ``kappa_max``.
+
+    Example:
+        >>> points = torch.nn.functional.normalize(torch.randn(50, 3), dim=-1)
+        >>> fit_kent_mixture(points, 2, torch.Generator().manual_seed(0)).components.beta.shape
+        torch.Size([2])
+    """
+    mixture, _ = expectation_maximisation(Kent, x, k, generator, settings or EMSettings())
+    return mixture
+
+
+def fit_rotation_mixture(
+    x: Tensor, k: int, generator: torch.Generator | None = None, settings: EMSettings | None = None
+) -> Mixture:
+    """Mixture of k matrix Fisher distributions by EM for rotations ``(N, 3, 3)``; precisions at most ``kappa_max``.
+
+    Example:
+        >>> from manifold_gen.manifolds import SO3
+        >>> fit_rotation_mixture(SO3().random_uniform(50), 2, torch.Generator().manual_seed(0)).components.loc.shape
+        torch.Size([2, 3, 3])
+    """
+    if x.dim() != 3 or x.shape[1:] != (3, 3):
+        raise ValueError(f"x of shape {tuple(x.shape)} must be rotations (N, 3, 3)")
+    settings = settings or EMSettings()
+    mixture, _ = expectation_maximisation(MatrixFisher, x.reshape(-1, 9), k, generator, settings)
     return mixture
 
 
