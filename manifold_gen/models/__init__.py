@@ -11,15 +11,34 @@ from manifold_gen.errors import UsageError
 REGISTRY = {
     "free-form-flow": "manifold_gen.models.free_form_flow:FreeFormFlow",
     "flow-matching": "manifold_gen.models.flow_matching:FlowMatching",
+    "continuous-flow": "manifold_gen.models.continuous_flow:ContinuousFlow",
+    "moser-flow": "manifold_gen.models.moser_flow:MoserFlow",
+    "spline-coupling": "manifold_gen.models.spline_flow:SplineFlow",
+    "spline-autoregressive": "manifold_gen.models.spline_flow:AutoregressiveSplineFlow",
+    "autoregressive": "manifold_gen.models.autoregressive:Autoregressive",
 }
 
 
 _HOMES = {
+    "Autoregressive": "manifold_gen.models.autoregressive",
+    "AutoregressiveSplineFlow": "manifold_gen.models.spline_flow",
+    "SplineFlow": "manifold_gen.models.spline_flow",
+    "ContinuousFlow": "manifold_gen.models.continuous_flow",
     "FlowMatching": "manifold_gen.models.flow_matching",
     "FreeFormFlow": "manifold_gen.models.free_form_flow",
     "GenerativeModel": "manifold_gen.models.base",
+    "MoserFlow": "manifold_gen.models.moser_flow",
 }
-__all__ = ["REGISTRY", "FlowMatching", "FreeFormFlow", "GenerativeModel", "name_of", "resolve"]
+__all__ = [
+    "REGISTRY",
+    "ContinuousFlow",
+    "FlowMatching",
+    "FreeFormFlow",
+    "GenerativeModel",
+    "MoserFlow",
+    "name_of",
+    "resolve",
+]
 
 
 def __getattr__(name: str) -> Any:
