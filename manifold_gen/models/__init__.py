@@ -11,6 +11,7 @@ from manifold_gen.errors import UsageError
 REGISTRY = {
     "free-form-flow": "manifold_gen.models.free_form_flow:FreeFormFlow",
     "flow-matching": "manifold_gen.models.flow_matching:FlowMatching",
+    "diffusion": "manifold_gen.models.diffusion:Diffusion",
     "continuous-flow": "manifold_gen.models.continuous_flow:ContinuousFlow",
     "moser-flow": "manifold_gen.models.moser_flow:MoserFlow",
     "spline-coupling": "manifold_gen.models.spline_flow:SplineFlow",
@@ -24,6 +25,7 @@ _HOMES = {
     "AutoregressiveSplineFlow": "manifold_gen.models.spline_flow",
     "SplineFlow": "manifold_gen.models.spline_flow",
     "ContinuousFlow": "manifold_gen.models.continuous_flow",
+    "Diffusion": "manifold_gen.models.diffusion",
     "FlowMatching": "manifold_gen.models.flow_matching",
     "FreeFormFlow": "manifold_gen.models.free_form_flow",
     "GenerativeModel": "manifold_gen.models.base",
@@ -32,6 +34,7 @@ _HOMES = {
 __all__ = [
     "REGISTRY",
     "ContinuousFlow",
+    "Diffusion",
     "FlowMatching",
     "FreeFormFlow",
     "GenerativeModel",
