@@ -8,15 +8,21 @@ a path of the flow, :math:`\dot x_s = v(x_s, s)`, the arrival at time t is the s
 In flat space, where X = x + (t − s) u, this reads :math:`v + (t - s)\frac{du}{ds} - u = 0`, the MeanFlow identity. On a
 manifold the derivative is a vector at the arrival, and its parallel transport back to the start,
 
-.. math:: r = P_{X \to x_s} \frac{d}{ds} X_{s,t}(x_s),
+.. math:: r[v] = P_{X \to x_s} \frac{d}{ds} X_{s,t}(x_s),
 
 takes the place of the left-hand side: it is :math:`v - u` at s = t, and the differential of exp, which stands between
-the two elsewhere, is invertible for |(t − s) u| below the injectivity radius. No logarithm, and so no cut locus, enters.
-Since r is linear in v, v may be replaced by the velocity of the geodesic from a latent to a data point, whose mean at
-x_s it is; the network is regressed on :math:`\mathrm{sg}(u + r)`, as flow matching regresses on that velocity. Squares
-are not weighted by their size: in few dimensions that would turn the mean into a median.
+the two elsewhere, is invertible for |(t − s) u| below the injectivity radius. No logarithm enters, so no cut locus.
 
-Geng et al., *Mean flows for one-step generative modeling* (2025), in flat space.
+The field v is the mean of the velocities :math:`\dot x_s` of the geodesics from latents to data points. The path is
+followed with the network's own field :math:`v = u_{s,s}`, held still as the derivative is, and u is regressed on
+
+.. math:: \mathrm{sg}\big(u + r[v] + \dot x_s - v\big),
+
+whose mean is u exactly where the identity holds. Were the path followed with :math:`\dot x_s` itself, the map's
+differential would enlarge the noise of that velocity. Squares are not weighted by their size: in few dimensions that
+would turn the mean into a median.
+
+Geng et al., *Mean flows for one-step generative modeling* and *Improved mean flows* (2025), in flat space.
 """
 
 from __future__ import annotations
@@ -106,7 +112,9 @@ class MeanFlow(FewStepModel):
         s, t = drawn["span"].unbind(-1)
         x_s, velocity = geodesic_point(self.manifold, drawn["latent"], self.manifold.logmap(drawn["latent"], x), s)
         u = self.field(x_s, s, t, embedded)
-        target = u.detach() + self.residual(x_s, s, t, velocity, embedded)
+        with torch.no_grad():
+            v = self.field(x_s, s, s, embedded)
+        target = u.detach() + self.residual(x_s, s, t, v, embedded) + velocity - v
         return {"mean_flow": self.manifold.inner(x_s, u - target)}
 
     def residual(self, x: Tensor, s: Tensor, t: Tensor, velocity: Tensor, context: Tensor | None = None) -> Tensor:
