@@ -1,4 +1,4 @@
-"""Generated sets with an exact density: mixtures on SO(3) and checkerboards on S², T² and SO(3)."""
+"""Generated sets with an exact density: mixtures and shapes on SO(3), mixtures on H², checkerboards on all."""
 
 from __future__ import annotations
 
@@ -17,8 +17,14 @@ from manifold_gen.data.formats import make_format
 from manifold_gen.data.registry import Source
 from manifold_gen.distributions import (
     Distribution,
+    hyperbolic_checkerboard,
+    hyperbolic_mixture,
     so3_checkerboard,
+    so3_cone,
+    so3_cube,
+    so3_line,
     so3_mixture,
+    so3_peak,
     sphere_checkerboard,
     torus_checkerboard,
 )
@@ -52,6 +58,24 @@ _RECIPES = {
     "checkerboard_s2": _Recipe(sphere_checkerboard, "sphere:2", 100_000, "every other one of 8 × 4 equal cells of S²"),
     "checkerboard_t2": _Recipe(torus_checkerboard, "torus:2", 100_000, "every other one of 4 × 4 equal cells of T²"),
     "checkerboard_so3": _Recipe(so3_checkerboard, "so3", 100_000, "every other one of 4 × 2 × 4 equal cells of SO(3)"),
+    **{
+        f"so3_{shape}": _Recipe(density, "so3", 50_000, origin, edges=False)
+        for shape, density, origin in (
+            ("peak", so3_peak, "one narrow peak on SO(3)"),
+            ("line", so3_line, "a piece of a geodesic of SO(3), 2° wide"),
+            ("cone", so3_cone, "the orientations of a cone, 2° wide: a closed geodesic of SO(3)"),
+            ("cube", so3_cube, "the 24 orientations of a cube, 3° wide"),
+        )
+    },
+    **{
+        f"hyperbolic_mixture_{letter}": _Recipe(
+            partial(hyperbolic_mixture, k), "poincare:2", 50_000, f"mixture of {k} wrapped normals on H²", edges=False
+        )
+        for letter, k in (("a", 5), ("b", 12))
+    },
+    "hyperbolic_checkerboard": _Recipe(
+        hyperbolic_checkerboard, "poincare:2", 100_000, "every other one of 8 × 4 equal cells of a disc of H²"
+    ),
 }
 
 

@@ -23,7 +23,7 @@ class CellDensity(Distribution):
     A subclass gives the chart, ``to_cube`` and ``from_cube``. Samples have the module's dtype and device.
 
     Args:
-        manifold: a compact manifold of dimension n.
+        manifold: of dimension n; compact, unless a subclass says how large a cell is.
         counts: integers ≥ 0 of shape ``(m_1, …, m_n)``, not all zero.
 
     Raises:

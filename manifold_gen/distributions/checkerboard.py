@@ -1,4 +1,4 @@
-"""Checkerboards with exact density: half of the equal-volume cells of T², S² or SO(3), none next to another.
+"""Checkerboards with exact density: half of the equal cells of T², S², SO(3) or a disc of H², none beside another.
 
 Hard to fit (edges everywhere) and easy to judge: the density is 2 / vol(M) on the filled cells and 0 elsewhere.
 """
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from manifold_gen.distributions.cells import CellDensity
 from manifold_gen.distributions.histogram import TorusHistogram
+from manifold_gen.manifolds.poincare import PoincareBall
 from manifold_gen.manifolds.rotations import SO3
 from manifold_gen.manifolds.sphere import Sphere
 
@@ -73,6 +74,53 @@ class RotationCells(CellDensity):
         return torch.stack(rows, -2)
 
 
+class HyperbolicCells(CellDensity):
+    """Counts ``(angles, rings)`` on the disc of geodesic radius ``radius`` about the origin of H².
+
+    Cells are equal in polar angle and in cosh r, hence in hyperbolic area; outside the disc the density is 0.
+
+    Args:
+        counts: whole numbers, ``(angles, rings)``.
+        radius: of the disc, positive.
+
+    Raises:
+        ValueError: as for every cell density, or a radius that is not positive.
+
+    Example:
+        >>> inner = HyperbolicCells(torch.tensor([[1, 0]]), radius=2.0)
+        >>> float(inner.log_prob(torch.tensor([0.99, 0.0])))
+        -inf
+    """
+
+    def __init__(self, counts: Tensor, radius: float = 3.0) -> None:
+        super().__init__(PoincareBall(2), counts)
+        if not (radius > 0 and math.isfinite(radius)):
+            raise ValueError(f"radius must be positive and finite, got {radius}")
+        self.radius = float(radius)
+
+    @property
+    def cell_volume(self) -> float:
+        """Hyperbolic area of one cell: 2π (cosh R − 1) over the number of cells."""
+        return 4 * math.pi * math.sinh(self.radius / 2) ** 2 / self.counts.numel()
+
+    def to_cube(self, x: Tensor) -> Tensor:
+        """Polar angle and cosh r − 1, scaled to [0, 1] on the disc."""
+        y = self.manifold.embed(x)
+        height = torch.sinh(y.norm(dim=-1) / 2).square() / math.sinh(self.radius / 2) ** 2
+        return torch.stack([torch.atan2(y[..., 1], y[..., 0]) / (2 * math.pi) + 0.5, height], -1)
+
+    def from_cube(self, c: Tensor) -> Tensor:
+        """The point of these polar coordinates."""
+        radius = 2 * torch.asinh(torch.sqrt(c[..., 1]) * math.sinh(self.radius / 2))
+        angle = (2 * c[..., 0] - 1) * math.pi
+        return self.manifold.unembed(torch.stack([radius * torch.cos(angle), radius * torch.sin(angle)], -1))
+
+    def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """Log-density, ``(*batch,)``, −inf in empty cells and outside the disc."""
+        inside = self.to_cube(x.double())[..., 1] <= 1
+        return torch.where(inside, super().log_prob(x), -math.inf)
+
+
 def torus_checkerboard(size: int = 4) -> TorusHistogram:
     """``size`` × ``size`` squares of angles on T², every other one filled.
 
@@ -91,6 +139,16 @@ def sphere_checkerboard(longitudes: int = 8, heights: int = 4) -> SphereCells:
         torch.Size([5, 3])
     """
     return SphereCells(alternating(longitudes, heights))
+
+
+def hyperbolic_checkerboard(angles: int = 8, rings: int = 4, radius: float = 3.0) -> HyperbolicCells:
+    """``angles`` × ``rings`` cells of equal area on a disc of H², every other one filled.
+
+    Example:
+        >>> hyperbolic_checkerboard().sample(5).shape
+        torch.Size([5, 2])
+    """
+    return HyperbolicCells(alternating(angles, rings), radius)
 
 
 def so3_checkerboard(longitudes: int = 4, heights: int = 2, turns: int = 4) -> RotationCells:

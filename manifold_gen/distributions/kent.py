@@ -12,11 +12,11 @@ from manifold_gen.distributions.base import Family
 from manifold_gen.distributions.drawing import uniforms
 from manifold_gen.distributions.parameters import ArrayLike, Fixed, as_points, as_real, broadcast, require
 from manifold_gen.distributions.precisions import fit_precisions
-from manifold_gen.distributions.quadrature import RULE, LogIntegral, bessel_slope_and_bend, log_integral
+from manifold_gen.distributions.quadrature import RULE, LogIntegral, log_bessel, log_integral
 from manifold_gen.manifolds.rotations import SO3
 from manifold_gen.manifolds.sphere import Sphere
 
-_AXIS_STEPS = 4
+_AXIS_STEPS = 1
 _NEGLIGIBLE = 40.0  # exp(−40) is below rounding
 
 
@@ -120,7 +120,8 @@ class Kent(Family):
         best = _score(axes, kappa, beta, mean, second)
         for _ in range(_AXIS_STEPS):
             turned = _turned(axes, kappa, beta, mean, second)
-            new_kappa, new_beta = _concentrations(turned, mean, second, kappa_max)
+            start = torch.stack([kappa - 2 * beta, kappa + 2 * beta], -1)
+            new_kappa, new_beta = _concentrations(turned, mean, second, kappa_max, start)
             score = _score(turned, new_kappa, new_beta, mean, second)
             better = score > best
             if not bool((score > best + 1e-13 * best.abs()).any()):
@@ -164,19 +165,21 @@ def _log_constant(precision: Tensor) -> LogIntegral:
     s, log_weight = _nodes(kappa, beta)
     q = s * (2 - s)
     oval = beta.unsqueeze(-1) * q
-    slope, bend = bessel_slope_and_bend(oval)
-    terms = -least.unsqueeze(-1) * s - beta.unsqueeze(-1) * s.square() + torch.log(torch.special.i0e(oval))
+    scaled, slope, bend = log_bessel(oval)
+    terms = -least.unsqueeze(-1) * s - beta.unsqueeze(-1) * s.square() + scaled
     # κ = (λ₁ + λ₂) / 2 and β = (λ₂ − λ₁) / 4
     slopes = torch.stack([-s / 2 - q * slope / 4, -s / 2 + q * slope / 4], -1)
     sign = torch.tensor([[1.0, -1.0], [-1.0, 1.0]], dtype=s.dtype, device=s.device)
     return log_integral(terms + log_weight, slopes, (q.square() * bend / 16)[..., None, None] * sign)
 
 
-def _concentrations(axes: Tensor, mean: Tensor, second: Tensor, kappa_max: float) -> tuple[Tensor, Tensor]:
-    """κ and β of maximum likelihood for given axes."""
+def _concentrations(
+    axes: Tensor, mean: Tensor, second: Tensor, kappa_max: float, start: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """κ and β of maximum likelihood for given axes; ``start`` is (κ − 2β, κ + 2β)."""
     deficit, oval = 1 - (axes[..., 0] * mean).sum(-1), _ovalness(axes, second)
     spread = torch.stack([deficit + oval / 2, deficit - oval / 2], -1)
-    least, most = fit_precisions(spread, _log_constant, kappa_max).unbind(-1)
+    least, most = fit_precisions(spread, _log_constant, kappa_max, start).unbind(-1)
     return (least + most) / 2, (most - least) / 4
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Self
 
 import torch
@@ -12,7 +11,7 @@ from manifold_gen.distributions.base import Family
 from manifold_gen.distributions.drawing import normals, uniforms
 from manifold_gen.distributions.parameters import ArrayLike, Fixed, as_points, as_real, require
 from manifold_gen.distributions.precisions import fit_precisions
-from manifold_gen.distributions.quadrature import RULE, LogIntegral, bessel_slope_and_bend, log_integral
+from manifold_gen.distributions.quadrature import RULE, LogIntegral, log_bessel, log_integral
 from manifold_gen.manifolds.conversions import matrix_from_quaternion, quaternion_from_displacement
 from manifold_gen.manifolds.rotations import SO3
 
@@ -147,9 +146,9 @@ def log_fisher_constant(values: Tensor) -> LogIntegral:
     w, log_weight = end * RULE.node.to(end), RULE.log_weight.to(end) + torch.log(end / 2)
     rest = torch.where(end == 2, 2 * RULE.rest.to(end), 2 - w)
     near, far = (second - first) * w / 2, third * rest / 2
-    near_slope, near_bend = bessel_slope_and_bend(near)
-    far_slope, far_bend = bessel_slope_and_bend(far)
-    terms = -first * w + torch.log(torch.special.i0e(near)) + torch.log(torch.special.i0e(far))
+    near_log, near_slope, near_bend = log_bessel(near)
+    far_log, far_slope, far_bend = log_bessel(far)
+    terms = -first * w + near_log + far_log
     slopes = torch.stack([-w * (1 + near_slope), w * (near_slope - 1), rest * (far_slope - 1)], -1) / 2
     bends = slopes.new_zeros(*w.shape, 3, 3)
     curve = w.square() * near_bend / 4

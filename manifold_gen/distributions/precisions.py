@@ -17,36 +17,41 @@ from manifold_gen.distributions.quadrature import LogIntegral
 LOWEST = 1e-6  # a precision below this is as good as none
 _STEPS = 60
 _FACTOR = 8.0
-_ENOUGH = 1e-10
+_ENOUGH = 1e-11  # twice the log-likelihood that a Newton step would gain
+_SMALLEST_DAMPING = 1e-4
 
 
-def fit_precisions(spread: Tensor, normaliser: Callable[[Tensor], LogIntegral], upper: float) -> Tensor:
+def fit_precisions(
+    spread: Tensor, normaliser: Callable[[Tensor], LogIntegral], upper: float, start: Tensor | None = None
+) -> Tensor:
     """Precisions ``LOWEST`` ≤ λ₁ ≤ … ≤ λ_m ≤ ``upper`` that maximise −½ Σ λᵢ v̄ᵢ − log c(λ).
 
-    Newton's method from the Gaussian solution λ = 1 / v̄, confined to the bounds and damped where it would lose.
+    Newton's method, confined to the bounds and damped where it would lose, until the step promises nothing more.
 
     Args:
         spread: mean squared coordinates v̄, ``(K, m)``, descending along the last axis.
         normaliser: log c with two derivatives, for λ ``(K, m)``.
         upper: largest precision.
+        start: where to begin, ``(K, m)``; default: the Gaussian solution λ = 1 / v̄.
     """
-    precision = (1 / spread.clamp(min=1 / upper)).clamp(LOWEST, upper)
+    precision = (1 / spread.clamp(min=1 / upper) if start is None else start).clamp(LOWEST, upper)
     value, slope, bend = _objective(precision, spread, normaliser)
     damping = torch.ones_like(value)
     for _ in range(_STEPS):
-        step = damping.unsqueeze(-1) * _newton(precision, slope, bend, upper)
-        trial = torch.minimum(torch.maximum(precision + step, precision / _FACTOR), precision * _FACTOR)
+        step = _newton(precision, slope, bend, upper)
+        if float((slope * step).sum(-1).amax()) < _ENOUGH:
+            break
+        trial = precision + damping.unsqueeze(-1) * step
+        trial = torch.minimum(torch.maximum(trial, precision / _FACTOR), precision * _FACTOR)
         trial = trial.clamp(LOWEST, upper).cummax(-1).values
         at_trial = _objective(trial, spread, normaliser)
         better = at_trial[0] > value
-        moved = float(((trial - precision).abs() / precision)[better].amax()) if bool(better.any()) else 0.0
         precision = torch.where(better.unsqueeze(-1), trial, precision)
         value = torch.where(better, at_trial[0], value)
         slope = torch.where(better.unsqueeze(-1), at_trial[1], slope)
         bend = torch.where(better[:, None, None], at_trial[2], bend)
         damping = torch.where(better, (2 * damping).clamp(max=1.0), damping / 4)
-        # a member that cannot be improved any more has stopped by rounding
-        if moved < _ENOUGH and bool((better | (damping < 1e-3)).all()):
+        if float(damping.amax()) < _SMALLEST_DAMPING:
             break
     return precision
 
@@ -59,7 +64,7 @@ def _objective(
 
 
 def _newton(precision: Tensor, slope: Tensor, bend: Tensor, upper: float) -> Tensor:
-    """Newton's step in the precisions that no bound holds; relative to their size, so that the system is well scaled."""
+    """Newton's step in the precisions that no bound holds, solved relative to their size for good scaling."""
     held = ((precision >= upper) & (slope > 0)) | ((precision <= LOWEST) & (slope < 0))
     scaled = torch.where(held, 0.0, slope * precision)
     system = bend * precision.unsqueeze(-1) * precision.unsqueeze(-2)

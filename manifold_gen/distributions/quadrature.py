@@ -63,9 +63,9 @@ def log_integral(log_terms: Tensor, slopes: Tensor, bends: Tensor) -> LogIntegra
     return LogIntegral(value, gradient, hessian + torch.einsum("kq,kqi,kqj->kij", share, centred, centred))
 
 
-def bessel_slope_and_bend(z: Tensor) -> tuple[Tensor, Tensor]:
-    """First and second derivative of log I₀ at z ≥ 0: ρ = I₁/I₀ and 1 − ρ/z − ρ²."""
-    slope = torch.special.i1e(z) / torch.special.i0e(z)
-    small = z < 1e-6
-    quotient = torch.where(small, 0.5, slope / torch.where(small, 1.0, z))
-    return slope, (1 - quotient - slope.square()).clamp(min=0.0)
+def log_bessel(z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """log(e^−z I₀(z)) at z ≥ 0, and the derivatives of log I₀: ρ = I₁/I₀ and 1 − ρ/z − ρ²."""
+    scaled = torch.special.i0e(z)
+    slope = torch.special.i1e(z) / scaled
+    quotient = torch.where(z < 1e-6, 0.5, slope / z.clamp(min=1e-6))
+    return torch.log(scaled), slope, (1 - quotient - slope.square()).clamp(min=0.0)

@@ -70,7 +70,7 @@ class WrappedNormal(Family):
                 f"scale of shape {tuple(deviation.shape)} must be isotropic (a trailing axis of 1) for a learnable loc "
                 f"on {manifold}, because the tangent frame that its directions refer to turns with loc"
             )
-        upper = min(_admissible(factor) for factor in manifold.factors)
+        upper = largest_scale(manifold)
         self._loc = fixed_or_point(centre, learnable, manifold)
         self._scale = fixed_or_positive(deviation, learnable, "scale", upper)
 
@@ -150,6 +150,11 @@ def _flat_periodic(period: float, loc: Tensor, scale: Tensor, x: Tensor) -> Tens
     k = torch.arange(1, _WAVES + 1, dtype=x.dtype, device=x.device)
     waves = (torch.exp(-0.5 * (k * wide).square()) * torch.cos(k * delta.unsqueeze(-1))).sum(-1)
     return (torch.where(small, direct, torch.log1p(2 * waves) - _LOG_TWO_PI) + math.log(turn)).sum(-1)
+
+
+def largest_scale(manifold: Manifold) -> float:
+    """The largest isotropic scale that is admitted, ``inf`` where every one is."""
+    return min(_admissible(factor) for factor in manifold.factors)
 
 
 def _admissible(factor: Manifold) -> float:
