@@ -97,6 +97,13 @@ def log_abs_det(matrix: Tensor) -> Tensor:
     return torch.linalg.slogdet(matrix).logabsdet
 
 
+def bounded_log_det(matrix: Tensor, smallest: float) -> Tensor:
+    """log|det| ``(*batch,)``, with no gradient where n ≤ 3 and |det| is below ``smallest``."""
+    if matrix.shape[-1] > 3:
+        return log_abs_det(matrix)
+    return determinant(matrix).abs().clamp_min(smallest).log()
+
+
 def solve(matrix: Tensor, right: Tensor) -> Tensor:
     """Solution ``(*batch, n)`` of ``matrix`` s = ``right``; not finite, without raising, where that is singular."""
     n = matrix.shape[-1]

@@ -10,6 +10,7 @@ from manifold_gen.errors import UsageError
 
 REGISTRY = {
     "free-form-flow": "manifold_gen.models.free_form_flow:FreeFormFlow",
+    "free-form-flow-distilled": "manifold_gen.models.distillation:DistilledFlow",
     "flow-matching": "manifold_gen.models.flow_matching:FlowMatching",
     "flow-map": "manifold_gen.models.flow_map:FlowMap",
     "mean-flow": "manifold_gen.models.mean_flow:MeanFlow",

@@ -119,7 +119,7 @@ class DecodedDistribution(Distribution):
         with torch.no_grad():
             x = self.manifold.projx(x)
             start = self.encoder(x, embedded)
-        return inversion.invert(self.decoder, self.manifold, x, start, embedded, tol=self._tolerance(x))
+        return inversion.invert(self.decoder, self.manifold, x, start, embedded, tol=self.tolerance(x))
 
     def reconstruction_error(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """dist(g(f(x)), x), ``(*batch,)``: how well the encoder alone would do."""
@@ -138,19 +138,20 @@ class DecodedDistribution(Distribution):
             x = self.decode(rows, here)
             found = self.invert(x, here)
             same = self.manifold.dist(found.z, rows) <= RETURNED[rows.dtype]
-            returned.append(same & (found.residual <= self._tolerance(x)))
+            returned.append(same & (found.residual <= self.tolerance(x)))
         return torch.cat(returned)
 
     def _score_rows(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         found = self.invert(x, context)
-        converged = found.residual <= self._tolerance(x)
+        converged = found.residual <= self.tolerance(x)
         z, log_det = found.z, found.log_det
         if torch.is_grad_enabled() and (x.requires_grad or any(p.requires_grad for p in self.parameters())):
-            z, log_det = inversion.differentiable(self.decoder, self.manifold, x, z, self.context(context))
+            z, matrix = inversion.differentiable(self.decoder, self.manifold, x, z, self.context(context))
+            log_det = calculus.log_abs_det(matrix)
         log_prob = self.base.log_prob(z) - log_det
         return torch.where(converged, log_prob, -torch.inf), found.residual, converged, found.steps
 
-    def _tolerance(self, x: Tensor) -> Tensor:
+    def tolerance(self, x: Tensor) -> Tensor:
         """Per point: relative to the distance from the origin where the manifold is unbounded."""
         tol = torch.full(x.shape[: x.dim() - len(self.manifold.shape)], inversion.tolerance(x.dtype)).to(x)
         if self.manifold.log_volume < torch.inf:

@@ -21,14 +21,13 @@ from manifold_gen.errors import UsageError
 from manifold_gen.manifolds.base import Manifold
 from manifold_gen.models.base import GenerativeModel
 from manifold_gen.models.decoded import DecodedDistribution
+from manifold_gen.models.inverse_likelihood import SMALLEST_DET, honest_nll, inverse_losses, spread
 from manifold_gen.models.proposal import broad_proposal
 from manifold_gen.networks.context import ContextEmbedding
 from manifold_gen.networks.free_form import FreeFormMap
 
-VOLUMES = ("auto", "surrogate", "exact", "exact_encoder")
+VOLUMES = ("auto", "surrogate", "exact", "exact_encoder", "inverse")
 LARGEST_EXACT_DIM = 3
-# |det| below this is no longer rewarded or punished: at such a fold only the fold penalty acts.
-SMALLEST_DET = 1e-6
 
 
 class FreeFormFlow(GenerativeModel, DecodedDistribution):
@@ -46,7 +45,8 @@ class FreeFormFlow(GenerativeModel, DecodedDistribution):
         frequency, waves, decay: largest wave number of the features, how many at most, and how their amplitudes fall.
         head: how a network's output becomes a point, see ``FreeFormMap``.
         volume: ``"exact_encoder"`` (+log|det Df(x)|), ``"exact"`` (−log|det Dg(f(x))|), ``"surrogate"`` (the trace
-            estimate, cost independent of the dimension), or ``"auto"``: exact on the encoder side up to dimension 3.
+            estimate, cost independent of the dimension), ``"inverse"`` (−log|det Dg(z)| at the solved g(z) = x, see
+            ``inverse_likelihood``), or ``"auto"``: exact on the encoder side up to dimension 3.
         probes: directions a sample in the surrogate, K ≥ 1.
         reconstruction, latent_reconstruction, proposal_reconstruction: weights β of the three.
         tightening: the weights are multiplied by ``tightening`` to the power of the share of the training done.
@@ -148,6 +148,8 @@ class FreeFormFlow(GenerativeModel, DecodedDistribution):
         drawn = self.auxiliary(len(x)) if auxiliary is None else auxiliary
         context = self.context(context)
         x = self._noisy(x, drawn)
+        if self.volume == "inverse":
+            return inverse_losses(self, x, context, drawn)
         z, back, log_volume = self._flow(x, context, drawn)
         terms = {"nll": -self.base.log_prob(z) - log_volume}
         terms["reconstruction"] = self._weight("reconstruction") * self.manifold.dist2(back, x)
@@ -161,6 +163,8 @@ class FreeFormFlow(GenerativeModel, DecodedDistribution):
         self, x: Tensor, context: Tensor | None = None, auxiliary: Mapping[str, Tensor] | None = None
     ) -> dict[str, Tensor]:
         """What early stopping watches: the encoder's exact likelihood and the weighted reconstruction."""
+        if self.volume == "inverse":
+            return {"nll": honest_nll(self, x, context)}
         nll = -self.log_prob_from_encoder(x, context)
         back = self.decode(self.encode(x, context), context)
         return {"nll": nll, "reconstruction": self._weight("reconstruction") * self.manifold.dist2(back, x)}
@@ -170,10 +174,10 @@ class FreeFormFlow(GenerativeModel, DecodedDistribution):
         if self.volume == "exact":
             z = self.encoder(x, context)
             back, matrix = calculus.jacobian(self.decoder, self.manifold, z, context)
-            return z, back, -_bounded_log_det(matrix)
+            return z, back, -calculus.bounded_log_det(matrix, SMALLEST_DET)
         if self.volume == "exact_encoder":
             z, matrix = calculus.jacobian(self.encoder, self.manifold, x, context)
-            return z, self.decoder(z, context), _bounded_log_det(matrix)
+            return z, self.decoder(z, context), calculus.bounded_log_det(matrix, SMALLEST_DET)
         probes = drawn["probes"].movedim(1, 0)
         z, trace = calculus.volume_surrogate(self.encoder, self.decoder, self.manifold, x, probes, context)
         return z, self.decoder(z, context), trace
@@ -186,18 +190,18 @@ class FreeFormFlow(GenerativeModel, DecodedDistribution):
             y, matrix = calculus.jacobian(self.decoder, self.manifold, z, here)
             margin = self.hyperparameters["fold_margin"]
             short = torch.relu(margin - calculus.determinant(matrix)) / margin
-            terms["fold"] = _spread(self.hyperparameters["fold_penalty"] * short, n, stride)
+            terms["fold"] = spread(self.hyperparameters["fold_penalty"] * short, n, stride)
         else:
             y = self.decoder(z, here)
         distance = self.manifold.dist2(self.encoder(y, here), z)
-        terms["latent_reconstruction"] = _spread(self._weight("latent_reconstruction") * distance, n, stride)
+        terms["latent_reconstruction"] = spread(self._weight("latent_reconstruction") * distance, n, stride)
         return terms
 
     def _proposal_terms(self, proposal: Tensor, context: Tensor | None) -> dict[str, Tensor]:
         n, stride = len(proposal), self.hyperparameters["proposal_stride"]
         x, here = proposal[::stride], None if context is None else context[::stride]
         distance = self.manifold.dist2(self.decoder(self.encoder(x, here), here), x)
-        return {"proposal_reconstruction": _spread(self._weight("proposal_reconstruction") * distance, n, stride)}
+        return {"proposal_reconstruction": spread(self._weight("proposal_reconstruction") * distance, n, stride)}
 
     def _weight(self, name: str) -> float:
         return self.hyperparameters[name] * self.hyperparameters["tightening"] ** self.progress
@@ -213,16 +217,3 @@ def _resolve_volume(volume: str, manifold: Manifold) -> str:
     if volume != "auto":
         return volume
     return "exact_encoder" if manifold.dim <= LARGEST_EXACT_DIM else "surrogate"
-
-
-def _bounded_log_det(matrix: Tensor) -> Tensor:
-    if matrix.shape[-1] > LARGEST_EXACT_DIM:
-        return calculus.log_abs_det(matrix)
-    return calculus.determinant(matrix).abs().clamp_min(SMALLEST_DET).log()
-
-
-def _spread(values: Tensor, n: int, stride: int) -> Tensor:
-    """``values`` of every ``stride``-th sample as one entry a sample, with the same mean."""
-    spread = values.new_zeros(n)
-    spread[::stride] = values * (n / len(values))
-    return spread

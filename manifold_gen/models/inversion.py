@@ -121,7 +121,7 @@ def _shortened(
 def differentiable(
     g: TangentMap, manifold: Manifold, x: Tensor, z: Tensor, context: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """The preimage ``z`` and log|det Dg(z)| again, now with gradients in x and in the parameters of g.
+    """The preimage ``z`` and the Jacobian Dg(z) ``(*batch, n, n)`` again, now with gradients in x and in the parameters.
 
     One Newton step from the solved z with the Jacobian held still: it moves nothing, and its derivative is that of the
     implicit function, dz = Dg⁻¹ (dx − ∂g).
@@ -131,5 +131,4 @@ def differentiable(
     y = g(z, context)
     step = solve(matrix, manifold.to_coordinates(y, manifold.logmap(y, x)))
     z = manifold.expmap(z, manifold.from_coordinates(z, step))
-    _, matrix = jacobian(g, manifold, z, context)
-    return z, log_abs_det(matrix)
+    return z, jacobian(g, manifold, z, context)[1]

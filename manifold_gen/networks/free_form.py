@@ -73,9 +73,13 @@ class FreeFormMap(nn.Module):
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Images of the points ``x``."""
-        for network in self.networks:
-            x = self.place(x, network(self.features(x), context))
+        for k in range(len(self.networks)):
+            x = self.stage(k, x, context)
         return x
+
+    def stage(self, k: int, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """Images of the points under the residual network number ``k`` alone."""
+        return self.place(x, self.networks[k](self.features(x), context))
 
     def pushforward(self, x: Tensor, tangents: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Images of the points, and of ``tangents`` ``(m, *batch, *shape)`` under the differential."""

@@ -1,0 +1,117 @@
+"""Pairs of a continuous model's deterministic flow: latents, the data points they flow to, and how volumes change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from manifold_gen import calculus, seeds
+from manifold_gen.models.continuous import ContinuousDistribution
+from manifold_gen.ode import Solver, integrate
+
+CHUNK = 4096
+_LATENTS, _ROWS, _CONTEXTS = 11, 12, 13  # streams of random numbers
+
+
+@dataclass(frozen=True)
+class FlowPairs:
+    """What a flow does to latents.
+
+    Attributes:
+        z: latents ``(N, *shape)``.
+        stops: where they are at times 1/K, 2/K, … 1, ``(N, K, *shape)``; the last are the data points.
+        jacobian: of the whole flow in the tangent frames of both ends, ``(N, n, n)``.
+        context: what the flow was conditioned on, one row a latent.
+    """
+
+    z: Tensor
+    stops: Tensor
+    jacobian: Tensor
+    context: Tensor | None = None
+
+    @property
+    def x(self) -> Tensor:
+        """Data points ``(N, *shape)``."""
+        return self.stops[:, -1]
+
+    def __len__(self) -> int:
+        return len(self.z)
+
+    def take(self, rows: Tensor) -> FlowPairs:
+        """The pairs at ``rows``."""
+        context = None if self.context is None else self.context[rows]
+        return FlowPairs(self.z[rows], self.stops[rows], self.jacobian[rows], context)
+
+    def to(self, like: Tensor) -> FlowPairs:
+        """The same pairs with the dtype and on the device of ``like``."""
+        context = None if self.context is None else self.context.to(like.device)
+        if context is not None and context.is_floating_point():
+            context = context.to(like.dtype)
+        return FlowPairs(self.z.to(like), self.stops.to(like), self.jacobian.to(like), context)
+
+
+def flow_pairs(
+    teacher: ContinuousDistribution,
+    points: Tensor,
+    context: Tensor | None,
+    count: int,
+    near: int,
+    solver: Solver,
+    stages: int = 1,
+    seed: int = 0,
+) -> FlowPairs:
+    """Follow ``count`` latents of the base, and the latents of ``near`` of the ``points``, to the data.
+
+    Args:
+        teacher: the flow; its manifold and dtype are those of the pairs.
+        points: data ``(N, *shape)`` whose latents are wanted; where N is below ``near``, all of them.
+        context: what they are conditioned on, ``(N, …)``; latents of the base get the context of a random point.
+        count, near: how many of either.
+        solver: of each stage.
+        stages: K.
+        seed: of the latents and of the choice of points.
+    """
+    like = next(iter(teacher.parameters()))
+    rows = torch.randperm(len(points), generator=seeds.generator(seed, _ROWS))[:near].to(points.device)
+    drawn = torch.randint(len(points), (count,), generator=seeds.generator(seed, _CONTEXTS)).to(points.device)
+    chosen, there = points[rows].to(like), None if context is None else context[rows]
+    z = teacher.base.sample(count, generator=seeds.generator(seed, _LATENTS, device=like.device)).to(like)
+    back = _transport(teacher, chosen, there, 1.0, 0.0, Solver(solver.method, solver.steps * stages))
+    z, context = torch.cat([z, back]), None if context is None else torch.cat([context[drawn], there])
+    parts = [
+        _followed(teacher, z[i : i + CHUNK], None if context is None else context[i : i + CHUNK], solver, stages)
+        for i in range(0, len(z), CHUNK)
+    ]
+    stops, jacobian = (torch.cat(column) for column in zip(*parts, strict=True))
+    return FlowPairs(z, stops, jacobian, context)
+
+
+def _followed(
+    teacher: ContinuousDistribution, z: Tensor, context: Tensor | None, solver: Solver, stages: int
+) -> tuple[Tensor, Tensor]:
+    manifold, stops = teacher.manifold, []
+    x, moved = z, calculus.frame(manifold, z)
+    for k in range(stages):
+
+        def stage(points: Tensor, k: int = k) -> Tensor:
+            return _transport(teacher, points, context, k / stages, (k + 1) / stages, solver)
+
+        # one tangent at a time: the integration checks its values, which vmap does not allow
+        pushed = [torch.func.jvp(stage, (x,), (tangent,)) for tangent in moved]
+        x, moved = pushed[0][0], torch.stack([image for _, image in pushed])
+        stops.append(x)
+    return torch.stack(stops, 1), calculus.in_frame(manifold, x, moved)
+
+
+@torch.no_grad()
+def _transport(
+    teacher: ContinuousDistribution, x: Tensor, context: Tensor | None, start: float, end: float, solver: Solver
+) -> Tensor:
+    embedded = teacher.context(context)
+
+    def field(x: Tensor, t: Tensor) -> Tensor:
+        return teacher.velocity(x, t, embedded)
+
+    return integrate(field, teacher.manifold, x, start, end, solver).x
