@@ -3,93 +3,95 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable, Mapping
+import warnings
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from manifold_gen import metrics, seeds
-from manifold_gen.benchmark.methods import EVALUATIONS, MAP, ODE, Method
+from manifold_gen.benchmark.methods import EVALUATIONS, ODE, Method
 from manifold_gen.benchmark.training import Trained, frozen
 from manifold_gen.data.base import Dataset, Split
+from manifold_gen.data.locations import find
 from manifold_gen.distributions.base import Distribution, Sampler
 from manifold_gen.manifolds.base import Manifold
 from manifold_gen.metrics import Estimate
+from manifold_gen.ode import Solver
 
 Value = dict[str, float | None]
 
-MOST_SCORED = 4000  # test points, the same ones for every method
+MOST_TESTED = 4000  # test points, the same ones for every method
 MOST_SHOWN = 2000  # samples kept for pictures
-_TIMED_SAMPLES, _TIMED_POINTS, _REPEATS = 1000, 500, 3
-_CURVE_POINTS = 500
+_MOST_MATCHED = 1000  # points of the metrics whose cost grows faster than the square of their number
+_CURVE_POINTS = 400
+_TIMED, _REPEATS = 500, 3
 # an ODE is solved there and back at every point of the integral: fewer suffice for the allowed error of 0.005
 _ROUND_TRIPS, _PROPOSALS = {ODE: 1024}, {ODE: 2000}
-_SAMPLES, _FLOOR, _TEST, _TIMING = range(4)  # streams of random numbers
+_SAMPLES, _TEST = range(2)  # streams of random numbers
+_BACKBONES = {
+    "ramachandran": "general",
+    "protein_general": "general",
+    "protein_glycine": "glycine",
+    "protein_proline": "proline",
+    "protein_prepro": "pre-proline",
+}
 
 
 def measure(trained: Trained, method: Method, dataset: Dataset, seed: int) -> dict[str, object]:
-    """The metrics of a result file: likelihood, sample quality by evaluations, and costs.
+    """The metrics of a result file, and ``samples``.
 
     Args:
+        trained: likelihood and samples are evaluated in double precision, times in its own.
         seed: of samples and of the integral; the test points do not depend on it.
     """
-    dataset = _doubled(dataset)
-    model = frozen(trained.sampler)
-    test = _part(dataset.test, MOST_SCORED)
-    quality = _quality(model, method, dataset, test, seed)
+    doubled = _doubled(dataset)
+    model, test = frozen(trained.sampler), _part(doubled.test, MOST_TESTED)
+    drawn = model.sample(max(len(test), MOST_SHOWN), generator=seeds.generator(seed, _SAMPLES))
     return {
-        **_likelihood(model, method, dataset, test, seed),
-        **quality,
-        "sample_seconds": {str(k): _sample_seconds(trained.sampler, k) for k in _choices(method)},
-        "likelihood_seconds": _likelihood_seconds(trained.sampler, dataset.test),
-        "evaluations": _default_evaluations(model, method),
+        **_likelihood(model, method, doubled, test, seed),
+        "mmd": _mmd_by_evaluations(model, method, dataset.manifold, test, seed),
+        "mmd_floor": _estimate(_floor(doubled, test)),
+        **_discrepancies(dataset.manifold, drawn[: len(test)], test.x),
+        **_regions(dataset.name, drawn[: len(test)]),
+        **_costs(trained.sampler, method, dataset.test),
+        "samples": drawn[:MOST_SHOWN].flatten(1).mul(1e5).round().div(1e5).tolist(),
     }
-
-
-def samples_of(model: Sampler, n: int, evaluations: int | None, generator: torch.Generator) -> Tensor:
-    """``n`` points drawn with so many network evaluations each; ``None`` for what the sampler does by default."""
-    if evaluations is None:
-        return model.sample(n, generator=generator)
-    if hasattr(model, "solver"):
-        return model.sample(n, generator=generator, solver=solver_of(evaluations))
-    return model.sample(n, generator=generator, steps=evaluations)
-
-
-def solver_of(evaluations: int) -> object:
-    """The solver of best order that so many evaluations pay: Euler for 1, midpoint for 2, RK4 for a multiple of 4."""
-    from manifold_gen.ode import Solver
-
-    if evaluations % 4 == 0:
-        return Solver("rk4", evaluations // 4)
-    return Solver("midpoint", evaluations // 2) if evaluations % 2 == 0 else Solver("euler", evaluations)
 
 
 def curve(trained: Trained, dataset: Dataset) -> list[dict[str, float | None]]:
     """Negative log-likelihood on validation points against training seconds, where the model has a density."""
     if not isinstance(trained.sampler, Distribution):
         return []
-    points = []
-    val = _part(dataset.val, _CURVE_POINTS)
+    val = _part(_doubled(dataset).val, _CURVE_POINTS)
+    model, points = frozen(trained.sampler), []
     for seconds, weights in trained.snapshots:
-        model = frozen(trained.sampler)
         model.load_state_dict(weights)
         with torch.no_grad():
-            record = model.score(val.x.to(torch.float64), val.context)
-        scored = record.log_prob[record.converged]
-        points.append({"seconds": seconds, "nll": finite(-scored.mean()) if len(scored) else None})
+            record = model.score(val.x, val.context)
+        points.append({"seconds": seconds, "nll": _finite(-record.log_prob[record.converged].mean())})
     return points
 
 
-def finite(value: object) -> float | None:
-    """A number, or ``None`` where it is none: JSON has no word for NaN."""
-    number = float(value)
-    return number if math.isfinite(number) else None
+def sampling_settings(model: Sampler, method: Method) -> dict[int, dict[str, object]]:
+    """By evaluations per sample, what ``model.sample`` is told to make so many."""
+    choices = EVALUATIONS[method.kind]
+    if not choices:
+        return {max(1, metrics.network_evaluations(model)): {}}
+    if method.kind == ODE:
+        return {k: {"solver": solver_of(k)} for k in choices}
+    return {k: {"steps": k} for k in choices}
 
 
-def estimate(found: Estimate) -> Value:
-    """A value and its standard error."""
-    return {"value": finite(found.value), "se": finite(found.se)}
+def solver_of(evaluations: int) -> Solver:
+    """The solver of best order that takes so many evaluations.
+
+    >>> solver_of(8).method, solver_of(8).steps, solver_of(1).method
+    ('rk4', 2, 'euler')
+    """
+    if evaluations % 4 == 0:
+        return Solver("rk4", evaluations // 4)
+    return Solver("midpoint", evaluations // 2) if evaluations % 2 == 0 else Solver("euler", evaluations)
 
 
 # ---- likelihood -------------------------------------------------------------------------------------------------
@@ -108,82 +110,82 @@ def _likelihood(model: Sampler, method: Method, dataset: Dataset, test: Split, s
         seed=seed,
     )
     nll = {
-        "value": finite(report.nll),
-        "se": finite(report.nll_se),
+        "value": _finite(report.nll),
+        "se": _finite(report.nll_se),
         "valid": report.valid,
         "unconverged": report.unconverged,
         "count": report.count,
-        "integral": finite(report.round_trip.value),
-        "integral_se": finite(report.round_trip.se),
+        "integral": _finite(report.round_trip.value),
+        "integral_se": _finite(report.round_trip.se),
+        "importance": None if report.importance is None else _finite(report.importance.value),
+        "importance_se": None if report.importance is None else _finite(report.importance.se),
         "faults": report.faults,
     }
-    gap = None if report.gap is None else {"value": finite(report.gap), "se": finite(report.gap_se)}
+    gap = None if report.gap is None else {"value": _finite(report.gap), "se": _finite(report.gap_se)}
     return {"nll": nll, "gap": gap}
 
 
 # ---- samples ----------------------------------------------------------------------------------------------------
 
 
-def _quality(model: Sampler, method: Method, dataset: Dataset, test: Split, seed: int) -> dict[str, object]:
-    manifold, n = dataset.manifold, len(test)
-    found: dict[str, Value] = {}
-    for k in _choices(method):
-        drawn = samples_of(model, n, k if _chosen(method) else None, seeds.generator(seed, _SAMPLES, k))
-        found[str(k)] = estimate(metrics.mmd(manifold, drawn, test.x))
-    drawn = model.sample(max(n, MOST_SHOWN), generator=seeds.generator(seed, _SAMPLES))
-    floor = metrics.mmd_floor(manifold, dataset.train.x, test.x, n=min(n, len(dataset.train)), seed=_FLOOR)
-    return {
-        "mmd": found,
-        "mmd_floor": estimate(floor),
-        **_discrepancies(manifold, drawn[:n], dataset, test),
-        "samples": drawn[:MOST_SHOWN].flatten(1).to(torch.float64).mul(1e5).round().div(1e5).tolist(),
+def _mmd_by_evaluations(model: Sampler, method: Method, manifold: Manifold, test: Split, seed: int) -> dict[str, Value]:
+    found = {}
+    for k, setting in sampling_settings(model, method).items():
+        drawn = model.sample(len(test), generator=seeds.generator(seed, _SAMPLES, k), **setting)
+        found[str(k)] = _estimate(metrics.mmd(manifold, drawn, test.x))
+    return found
+
+
+def _floor(dataset: Dataset, test: Split) -> Estimate:
+    train = dataset.train.x
+    return metrics.mmd_floor(dataset.manifold, train, test.x, n=min(len(test), len(train)))
+
+
+def _discrepancies(manifold: Manifold, drawn: Tensor, test: Tensor) -> dict[str, Value]:
+    few = {"maximum": _MOST_MATCHED}
+    found = {
+        "wasserstein1": metrics.wasserstein(manifold, drawn, test, 1, **few),
+        "wasserstein2": metrics.wasserstein(manifold, drawn, test, 2, **few),
+        "c2st": metrics.c2st(manifold, drawn, test),
+        "coverage": metrics.coverage(manifold, drawn, test, **few),
+        "nearest": metrics.nearest_neighbour_accuracy(manifold, drawn, test, **few),
     }
+    return {name: _estimate(value) for name, value in found.items()}
 
 
-def _discrepancies(manifold: Manifold, drawn: Tensor, dataset: Dataset, test: Split) -> dict[str, Value | None]:
-    names = ("wasserstein1", "wasserstein2", "c2st", "coverage", "nearest", "favoured", "allowed")
-    return dict.fromkeys(names)
-
-
-def _choices(method: Method) -> tuple[int, ...]:
-    return EVALUATIONS[method.kind] or (1,)
-
-
-def _chosen(method: Method) -> bool:
-    return method.kind in (ODE, MAP)
-
-
-def _default_evaluations(model: Sampler, method: Method) -> int:
-    if method.kind == ODE:
-        return int(model.solver.evaluations)
-    return 1
+def _regions(name: str, drawn: Tensor) -> dict[str, Value | None]:
+    """Shares in MolProbity's regions where the angles are a backbone's and the reference is on this machine."""
+    kind = _BACKBONES.get(name)
+    if kind is None or find(metrics.RESIDUE_CLASSES[kind].file.place) is None:
+        return {"favoured": None, "allowed": None}
+    favoured, allowed = metrics.ramachandran_shares(drawn, kind)
+    return {"favoured": _estimate(favoured), "allowed": _estimate(allowed)}
 
 
 # ---- costs ------------------------------------------------------------------------------------------------------
 
 
-def _sample_seconds(model: Sampler, evaluations: int) -> float:
-    chosen = evaluations if hasattr(model, "solver") else None
-    return _best(lambda: samples_of(model, _TIMED_SAMPLES, chosen, seeds.generator(0, _TIMING))) / _TIMED_SAMPLES
+def _costs(model: Sampler, method: Method, split: Split) -> dict[str, object]:
+    """Times in the precision the model was trained in, on one thread."""
+    seconds = {
+        str(k): metrics.sampling_seconds(model, _TIMED, repeats=_REPEATS, **setting).value
+        for k, setting in sampling_settings(model, method).items()
+    }
+    likelihood = None
+    if isinstance(model, Distribution):
+        types = [tensor.dtype for tensor in model.state_dict().values() if tensor.is_floating_point()]
+        rows = split.take(torch.arange(min(_TIMED, len(split)))).to(dtype=types[0] if types else None)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # points without a preimage are counted elsewhere
+            likelihood = metrics.likelihood_seconds(model, rows.x, rows.context, repeats=_REPEATS).value
+    return {
+        "sample_seconds": seconds,
+        "likelihood_seconds": likelihood,
+        "evaluations": metrics.network_evaluations(model),
+    }
 
 
-def _likelihood_seconds(model: Sampler, split: Split) -> float | None:
-    if not isinstance(model, Distribution):
-        return None
-    first = next((p for p in model.state_dict().values() if p.is_floating_point()), torch.empty(0))
-    rows = split.take(torch.arange(min(_TIMED_POINTS, len(split)))).to(dtype=first.dtype)
-    return _best(lambda: model.score(rows.x, rows.context)) / len(rows)
-
-
-def _best(action: Callable[[], object]) -> float:
-    """Least CPU time of a few runs, which is what a run costs when nothing disturbs it."""
-    times = []
-    with torch.no_grad():
-        for _ in range(_REPEATS):
-            start = time.perf_counter()
-            action()
-            times.append(time.perf_counter() - start)
-    return min(times)
+# ---- helpers ----------------------------------------------------------------------------------------------------
 
 
 def _part(split: Split, most: int) -> Split:
@@ -194,7 +196,15 @@ def _part(split: Split, most: int) -> Split:
 
 
 def _doubled(dataset: Dataset) -> Dataset:
-    parts: Mapping[str, Split] = {
-        name: getattr(dataset, name).to(dtype=torch.float64) for name in ("train", "val", "test")
-    }
-    return Dataset(dataset.name, dataset.manifold, **parts, density=dataset.density, info=dataset.info)
+    parts = {name: getattr(dataset, name).to(dtype=torch.float64) for name in ("train", "val", "test")}
+    return replace(dataset, **parts)
+
+
+def _estimate(found: Estimate) -> Value:
+    return {"value": _finite(found.value), "se": _finite(found.se)}
+
+
+def _finite(value: Tensor | float) -> float | None:
+    """A number, or ``None`` where it is none: JSON has no word for NaN."""
+    number = float(value)
+    return number if math.isfinite(number) else None

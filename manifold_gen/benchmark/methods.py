@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from manifold_gen import models
 from manifold_gen.benchmark.budget import Budget
 from manifold_gen.benchmark.cell import Cell
-from manifold_gen.benchmark.training import Place, Trained, build, train, without_steps
+from manifold_gen.benchmark.job import Place
+from manifold_gen.benchmark.training import Trained, build, train, without_steps
 from manifold_gen.configuration import settings_of, suggestion
 from manifold_gen.data.base import Dataset
 from manifold_gen.distributions.base import Sampler

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from manifold_gen.benchmark.cell import SCHEMA_VERSION, Cell
+from manifold_gen.benchmark.job import Record
 from manifold_gen.checkpoint import RunFolder
 from manifold_gen.checkpoint.files import write_atomically, writing
 from manifold_gen.checkpoint.lock import FolderLock
 from manifold_gen.errors import DataError, RunFolderError
 
-Record = dict[str, object]
 _CELLS, _MODELS, _CLAIMS = "cells", "models", "claims"
 
 

@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 
 from manifold_gen.benchmark.cell import Cell
 from manifold_gen.benchmark.engines.base import Engine, Outcome
-from manifold_gen.benchmark.records import Record, ResultFolder
-from manifold_gen.benchmark.work import Job, Payload, Place, failed_record
+from manifold_gen.benchmark.job import Job, Payload, Place, Record
+from manifold_gen.benchmark.records import ResultFolder
+from manifold_gen.benchmark.work import failed_record
 
 ATTEMPTS = 2  # of a cell whose worker dies: the first may have been bad luck
 _POLL = 1.0  # seconds between two looks for what another run in the folder has finished

@@ -12,6 +12,7 @@ from torch import Tensor
 from manifold_gen import models, seeds
 from manifold_gen.benchmark.budget import EVALUATIONS, calibrate, clock
 from manifold_gen.benchmark.cell import Cell
+from manifold_gen.benchmark.job import Place
 from manifold_gen.data.base import Dataset
 from manifold_gen.distributions.base import Sampler
 from manifold_gen.models.base import GenerativeModel
@@ -36,14 +37,6 @@ class Trained:
     seconds: float
     steps: int = 0
     snapshots: list[tuple[float, dict[str, Tensor]]] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a cell runs: a device and a number of CPU threads. Not part of its specification."""
-
-    device: str = "cpu"
-    threads: int = 1
 
 
 def build(name: str, dataset: Dataset, cell: Cell, **more: object) -> GenerativeModel:

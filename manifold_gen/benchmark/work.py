@@ -7,17 +7,16 @@ import os
 import platform
 import tempfile
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 
 import manifold_gen
 from manifold_gen.benchmark.cell import SCHEMA_VERSION, Cell
+from manifold_gen.benchmark.job import Job, Payload, Place, Record
 from manifold_gen.benchmark.measure import curve, measure
 from manifold_gen.benchmark.methods import find_method
-from manifold_gen.benchmark.training import Place, Trained
+from manifold_gen.benchmark.training import Trained
 from manifold_gen.checkpoint import RunFolder, environment, load
 from manifold_gen.checkpoint.folder import MODEL, WEIGHTS
 from manifold_gen.checkpoint.model import description, weights
@@ -27,31 +26,6 @@ from manifold_gen.distributions.base import Sampler
 from manifold_gen.errors import ManifoldGenError
 from manifold_gen.models.base import GenerativeModel
 from manifold_gen.training.inputs import precision_dtype
-
-Record = dict[str, object]
-
-
-@dataclass(frozen=True)
-class Job:
-    """What an engine carries to a worker.
-
-    Attributes:
-        cell: what to do.
-        place: where.
-        teacher: the files of the trained teacher, by name.
-    """
-
-    cell: Cell
-    place: Place = field(default_factory=Place)
-    teacher: Mapping[str, bytes] | None = None
-
-
-@dataclass(frozen=True)
-class Payload:
-    """What comes back: the record of the result file, and the files of the trained model where it can be saved."""
-
-    record: Record
-    files: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def run_cell(job: Job) -> Payload:

@@ -76,8 +76,8 @@ def _run(
     retry_failed: bool,
 ) -> int:
     from manifold_gen.benchmark import engines, run, suite
+    from manifold_gen.benchmark.job import Place
     from manifold_gen.benchmark.records import ResultFolder
-    from manifold_gen.benchmark.training import Place
     from manifold_gen.benchmark.work import run_cell
     from manifold_gen.data import load_dataset
     from manifold_gen.training.distributed import choose_device
@@ -86,7 +86,10 @@ def _run(
     names, missing = suite.choose_data(group, _names(data))
     cells = suite.cells(names, suite.choose_methods(_names(methods)), seeds or budget.seeds, budget)
     place = Place(str(choose_device(device)), threads)
-    started = engines.make_engine(engine, run_cell, jobs, threads)
+    if place.device.startswith("cuda") and jobs > 1:
+        jobs = 1
+        console.note("one cell at a time: they would share one GPU")
+    started = engines.make_engine(engine, run_cell, jobs, place)
     folder = ResultFolder(out)
     if missing:
         console.note(f"left out, their files are not here: {', '.join(missing)}")

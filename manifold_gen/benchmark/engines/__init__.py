@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from manifold_gen.benchmark.engines.base import Engine, Outcome, Work, make_engine
+from manifold_gen.benchmark.engines.base import Engine, Outcome, make_engine
 
-__all__ = ["Engine", "Outcome", "Work", "make_engine"]
+__all__ = ["Engine", "Outcome", "make_engine"]

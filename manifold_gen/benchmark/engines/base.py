@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
 
-from manifold_gen.benchmark.work import Job, Payload
+from manifold_gen.benchmark.job import Job, Payload, Place, Work
 from manifold_gen.configuration import suggestion
 from manifold_gen.errors import UsageError
 
-Work = Callable[[Job], Payload]
 ENGINES = ("local", "ray")
 
 
@@ -50,13 +48,13 @@ class Engine(Protocol):
         """The jobs that ended, as soon as there is one or after so many seconds."""
 
 
-def make_engine(name: str, work: Work, jobs: int, threads: int) -> Engine:
+def make_engine(name: str, work: Work, jobs: int, place: Place) -> Engine:
     """The engine called ``name``.
 
     Args:
         work: a function of a module, so that another process can import it.
         jobs: cells at a time.
-        threads: CPU threads of each.
+        place: device and CPU threads of each.
 
     Raises:
         UsageError: unknown name.
@@ -65,9 +63,9 @@ def make_engine(name: str, work: Work, jobs: int, threads: int) -> Engine:
     if name == "local":
         from manifold_gen.benchmark.engines.local import LocalEngine
 
-        return LocalEngine(work, jobs, threads)
+        return LocalEngine(work, jobs, place)
     if name == "ray":
         from manifold_gen.benchmark.engines.ray import RayEngine
 
-        return RayEngine(work, jobs, threads)
+        return RayEngine(work, jobs, place)
     raise UsageError(f"no engine is called {name!r}; {suggestion(name, ENGINES)}")

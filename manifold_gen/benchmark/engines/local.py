@@ -15,8 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from manifold_gen.benchmark.engines.base import Outcome, Work
-from manifold_gen.benchmark.work import Job
+from manifold_gen.benchmark.engines.base import Outcome
+from manifold_gen.benchmark.job import Job, Place, Work
 
 # read by the libraries below torch when they are loaded: more threads than cores cost a factor of 100
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -33,15 +33,21 @@ class _Worker:
 class LocalEngine:
     """Processes that are started afresh, each with one job at a time.
 
+    Args:
+        work: a function of a module that a new process can import.
+        jobs: processes at a time.
+        place: its threads are announced to the libraries before they are loaded.
+
     Example:
         >>> from manifold_gen.benchmark.work import run_cell
-        >>> with LocalEngine(run_cell, jobs=2, threads=1) as engine:
+        >>> from manifold_gen.benchmark.job import Place
+        >>> with LocalEngine(run_cell, jobs=2, place=Place()) as engine:
         ...     engine.wait(0.0)
         []
     """
 
-    def __init__(self, work: Work, jobs: int, threads: int) -> None:
-        self.work, self.slots, self.threads = work, jobs, threads
+    def __init__(self, work: Work, jobs: int, place: Place) -> None:
+        self.work, self.slots, self.threads = work, jobs, place.threads
         self.workers: list[_Worker] = []
 
     def __enter__(self) -> Self:
