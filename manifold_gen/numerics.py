@@ -19,7 +19,7 @@ _TWO_PI_HIGH = 6.28125  # exact in eight bits, so k * _TWO_PI_HIGH is exact for 
 _TWO_PI_LOW = 2 * math.pi - _TWO_PI_HIGH + 2.4492935982947064e-16  # the double 2π is below 2π by this much
 
 
-def _series(coefficients: Sequence[float], t: Tensor) -> Tensor:
+def polynomial(coefficients: Sequence[float], t: Tensor) -> Tensor:
     """Σ cₖ tᵏ by Horner's rule."""
     total = torch.full_like(t, coefficients[-1])
     for c in reversed(coefficients[:-1]):
@@ -63,7 +63,7 @@ def cos_sqrt(s: Tensor) -> Tensor:
     """cos √s for s ≥ 0, analytic in s."""
     near = s < 1.0
     root = torch.sqrt(torch.where(near, 1.0, s))
-    return torch.where(near, _series(_COS, torch.where(near, s, 0.0)), torch.cos(root))
+    return torch.where(near, polynomial(_COS, torch.where(near, s, 0.0)), torch.cos(root))
 
 
 def sinc_sqrt(s: Tensor) -> Tensor:
@@ -74,14 +74,27 @@ def sinc_sqrt(s: Tensor) -> Tensor:
     """
     near = s < 1.0
     root = torch.sqrt(torch.where(near, 1.0, s))
-    return torch.where(near, _series(_SINC, torch.where(near, s, 0.0)), torch.sin(root) / root)
+    return torch.where(near, polynomial(_SINC, torch.where(near, s, 0.0)), torch.sin(root) / root)
+
+
+def cosh_sqrt(s: Tensor) -> Tensor:
+    """cosh √s for s ≥ 0, analytic in s."""
+    return 1 + 0.5 * s * sinhc_sqrt(0.25 * s) ** 2
+
+
+def log_cosh_sqrt(s: Tensor) -> Tensor:
+    """log cosh √s for s ≥ 0, analytic in s, without overflow at large s."""
+    near = s < 1.0
+    root = torch.sqrt(torch.where(near, 1.0, s))
+    far = root + torch.log1p(torch.exp(-2 * root)) - math.log(2)
+    return torch.where(near, torch.log(polynomial(_COSH, torch.where(near, s, 0.0))), far)
 
 
 def sinhc_sqrt(s: Tensor) -> Tensor:
     """sinh √s / √s for s ≥ 0, analytic in s, 1 at s = 0."""
     near = s < 1.0
     root = torch.sqrt(torch.where(near, 1.0, s))
-    return torch.where(near, _series(_SINHC, torch.where(near, s, 0.0)), torch.sinh(root) / root)
+    return torch.where(near, polynomial(_SINHC, torch.where(near, s, 0.0)), torch.sinh(root) / root)
 
 
 def log_sinhc_sqrt(s: Tensor) -> Tensor:
@@ -89,7 +102,7 @@ def log_sinhc_sqrt(s: Tensor) -> Tensor:
     near = s < 1.0
     root = torch.sqrt(torch.where(near, 1.0, s))
     far = root + torch.log1p(-torch.exp(-2 * root)) - math.log(2) - torch.log(root)
-    return torch.where(near, torch.log(_series(_SINHC, torch.where(near, s, 0.0))), far)
+    return torch.where(near, torch.log(polynomial(_SINHC, torch.where(near, s, 0.0))), far)
 
 
 def tanhc_sqrt(s: Tensor) -> Tensor:
@@ -97,21 +110,21 @@ def tanhc_sqrt(s: Tensor) -> Tensor:
     near = s < 1.0
     root = torch.sqrt(torch.where(near, 1.0, s))
     t = torch.where(near, s, 0.0)
-    return torch.where(near, _series(_SINHC, t) / _series(_COSH, t), torch.tanh(root) / root)
+    return torch.where(near, polynomial(_SINHC, t) / polynomial(_COSH, t), torch.tanh(root) / root)
 
 
 def sech2_sqrt(s: Tensor) -> Tensor:
     """1 / cosh² √s for s ≥ 0, analytic in s, without overflow at large s."""
     near = s < 1.0
     decay = torch.exp(-2 * torch.sqrt(torch.where(near, 1.0, s)))
-    return torch.where(near, _series(_COSH, torch.where(near, s, 0.0)) ** -2, 4 * decay / (1 + decay) ** 2)
+    return torch.where(near, polynomial(_COSH, torch.where(near, s, 0.0)) ** -2, 4 * decay / (1 + decay) ** 2)
 
 
 def asinhc_sqrt(s: Tensor) -> Tensor:
     """asinh √s / √s for s ≥ 0, analytic in s, 1 at s = 0."""
     near = s < 0.01
     root = torch.sqrt(torch.where(near, 1.0, s))
-    return torch.where(near, _series(_ASINHC, torch.where(near, s, 0.0)), torch.asinh(root) / root)
+    return torch.where(near, polynomial(_ASINHC, torch.where(near, s, 0.0)), torch.asinh(root) / root)
 
 
 def angle_over_sine(squared_sine: Tensor, cosine: Tensor) -> Tensor:
@@ -122,7 +135,7 @@ def angle_over_sine(squared_sine: Tensor, cosine: Tensor) -> Tensor:
     """
     near = (squared_sine < 0.01 * cosine**2) & (cosine > 0)
     ratio = torch.where(near, squared_sine, 0.0) / torch.where(near, cosine, 1.0) ** 2
-    small = _series(_ATANC, ratio) / torch.where(near, cosine, 1.0)
+    small = polynomial(_ATANC, ratio) / torch.where(near, cosine, 1.0)
     regular = ~near & (squared_sine > 0)
     root = torch.sqrt(torch.where(regular, squared_sine, 1.0))
     large = torch.where(regular, torch.atan2(root, torch.where(regular, cosine, 0.0)) / root, math.pi)

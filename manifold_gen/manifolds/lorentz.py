@@ -9,10 +9,12 @@ from torch import Tensor
 
 from manifold_gen.errors import UsageError
 from manifold_gen.manifolds.base import Manifold
+from manifold_gen.manifolds.heat.hyperbolic import hyperbolic_law
+from manifold_gen.manifolds.heat.radial import RadialHeatKernel
 from manifold_gen.numerics import asinhc_sqrt, log_sinhc_sqrt, safe_sqrt, sech2_sqrt, sinhc_sqrt, tanhc_sqrt
 
 
-class Lorentz(Manifold):
+class Lorentz(RadialHeatKernel, Manifold):
     """{x ∈ R^{n+1} : ⟨x, x⟩ = −1, x₀ > 0} with ⟨u, v⟩ = −u₀ v₀ + Σ uᵢ vᵢ: curvature −1, infinite volume.
 
     The ambient form is Minkowski's, ``proju`` is orthogonal for it, and ``inner`` is it. A point is known by its
@@ -45,6 +47,7 @@ class Lorentz(Manifold):
         self.shape = (n + 1,)
         self.dim = n
         self.spec = f"lorentz:{n}"
+        self.heat_law = hyperbolic_law(n)
 
     def projx(self, x: Tensor) -> Tensor:
         """The point with the same spatial part (the nearest along the time axis)."""
@@ -161,6 +164,15 @@ class Lorentz(Manifold):
     def log_det_exp(self, x: Tensor, u: Tensor) -> Tensor:
         """(n − 1) log(sinh r / r) with r = |u|."""
         return (self.dim - 1) * log_sinhc_sqrt(_squared_norm(x, u).squeeze(-1))
+
+    def half_distance(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """sinh²(r/2) = Q/4 and cosh²(r/2)."""
+        h = 0.25 * _squared_gap(x, y).squeeze(-1)
+        return h, 1 + h
+
+    def half_distance_gradient(self, x: Tensor, y: Tensor) -> Tensor:
+        """½ (cosh r y − x)."""
+        return 0.5 * (y - x + 0.5 * _squared_gap(x, y) * y)
 
     def safe_radius(self, dtype: torch.dtype) -> float:
         """3 in float32, 8 in float64, where inner products are good to 1e-4 and 1e-8; less in half precision."""

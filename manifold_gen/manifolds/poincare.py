@@ -9,10 +9,12 @@ from torch import Tensor
 
 from manifold_gen.errors import UsageError
 from manifold_gen.manifolds.base import Manifold
+from manifold_gen.manifolds.heat.hyperbolic import hyperbolic_law
+from manifold_gen.manifolds.heat.radial import RadialHeatKernel
 from manifold_gen.numerics import asinhc_sqrt, log_sinhc_sqrt, safe_sqrt, sech2_sqrt, tanhc_sqrt
 
 
-class PoincareBall(Manifold):
+class PoincareBall(RadialHeatKernel, Manifold):
     """{x ∈ Rⁿ : |x| < 1} with the metric λ² |dx|², λ = 2 / (1 − |x|²): curvature −1, infinite volume.
 
     With d(x) = 1 − |x|² the distance is 2 asinh(|x − y| / √(d(x) d(y))), and Möbius addition is written as
@@ -49,6 +51,7 @@ class PoincareBall(Manifold):
         self.shape = (n,)
         self.dim = n
         self.spec = f"poincare:{n}"
+        self.heat_law = hyperbolic_law(n)
 
     def projx(self, x: Tensor) -> Tensor:
         """``x``, pulled back along its ray to the largest representable radius where it lies on or beyond the edge."""
@@ -153,6 +156,17 @@ class PoincareBall(Manifold):
     def log_det_exp(self, x: Tensor, u: Tensor) -> Tensor:
         """(n − 1) log(sinh r / r) with r = |u|_x."""
         return (self.dim - 1) * log_sinhc_sqrt(self.inner(x, u))
+
+    def half_distance(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """sinh²(r/2) = |x − y|² / (d(x) d(y)) and cosh²(r/2)."""
+        h = self._ratio(x, y).squeeze(-1)
+        return h, 1 + h
+
+    def half_distance_gradient(self, x: Tensor, y: Tensor) -> Tensor:
+        """(d(y) (y − x) + |y − x|² y) / 2 d(x)."""
+        step = y - x
+        squared = (step * step).sum(-1, keepdim=True)
+        return (_gap(y) * step + squared * y) / (2 * _gap(x))
 
     def safe_radius(self, dtype: torch.dtype) -> float:
         """7 in float32 (distances good to 1e-4), 16 in float64 (to 1e-8); less in half precision."""

@@ -16,11 +16,13 @@ from manifold_gen.manifolds.conversions import (
     quaternion_from_displacement,
     vee,
 )
+from manifold_gen.manifolds.heat.radial import RadialHeatKernel
+from manifold_gen.manifolds.heat.spheres import rotation_law
 from manifold_gen.manifolds.procrustes import nearest_rotation
 from manifold_gen.numerics import safe_sqrt, sinc_sqrt
 
 
-class SO3(Manifold):
+class SO3(RadialHeatKernel, Manifold):
     """Rotation matrices with ⟨u, v⟩ = ½ tr(uᵀv): the distance is the rotation angle, the volume 8π²."""
 
     name = "so3"
@@ -32,6 +34,7 @@ class SO3(Manifold):
     curvature = 0.25
     parallel_transport = True
     spec = "so3"
+    heat_law = rotation_law()
 
     def projx(self, x: Tensor) -> Tensor:
         return nearest_rotation(x)
@@ -109,6 +112,16 @@ class SO3(Manifold):
         device: torch.device | None = None,
     ) -> Tensor:
         return matrix_from_quaternion(torch.randn(*size, 4, generator=generator, dtype=dtype, device=device))
+
+    def half_distance(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """sin²(r/2) = |y − x|²/8 and cos²(r/2) = w² of the quaternion (w, …) of xᵀy."""
+        trace = self._sum(x * y)  # cos²(r/2) = (1 + trace) / 4 has the derivative, the quaternion the precision
+        g = _quaternion(x, y)[..., 0].detach().square() + 0.25 * (trace - trace.detach())
+        return self._sum((y - x).square()) / 8, g
+
+    def half_distance_gradient(self, x: Tensor, y: Tensor) -> Tensor:
+        """−½ times the tangential part of x at y."""
+        return -0.5 * self.proju(y, x - y)
 
     def log_det_exp(self, x: Tensor, u: Tensor) -> Tensor:
         """2 log |sin(r/2) / (r/2)| with r = |u|, the angle."""

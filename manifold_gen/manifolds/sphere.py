@@ -9,10 +9,12 @@ from torch import Tensor
 
 from manifold_gen.errors import UsageError
 from manifold_gen.manifolds.base import Manifold
+from manifold_gen.manifolds.heat.radial import RadialHeatKernel
+from manifold_gen.manifolds.heat.spheres import sphere_law
 from manifold_gen.numerics import angle_over_sine, cos_sqrt, safe_sqrt, sinc_sqrt
 
 
-class Sphere(Manifold):
+class Sphere(RadialHeatKernel, Manifold):
     """Sⁿ = {x ∈ R^{n+1} : |x| = 1} with the induced metric: curvature 1, injectivity radius π.
 
     Its volume is 2 π^{(n+1)/2} / Γ((n+1)/2). Every formula works on y − x (or y + x beyond a right angle) projected at
@@ -49,6 +51,7 @@ class Sphere(Manifold):
         half = (n + 1) / 2
         self.log_volume = math.log(2) + half * math.log(math.pi) - math.lgamma(half)
         self.spec = f"sphere:{n}"
+        self.heat_law = sphere_law(n)
 
     def projx(self, x: Tensor) -> Tensor:
         """x / |x|; the zero vector has no nearest point and gives NaN."""
@@ -151,6 +154,14 @@ class Sphere(Manifold):
     def log_det_exp(self, x: Tensor, u: Tensor) -> Tensor:
         """(n − 1) log |sin r / r| with r = |u|."""
         return (self.dim - 1) * torch.log(sinc_sqrt((u * u).sum(-1)).abs())
+
+    def half_distance(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """sin²(r/2) = |y − x|²/4 and cos²(r/2) = |y + x|²/4."""
+        return 0.25 * ((y - x) ** 2).sum(-1), 0.25 * ((y + x) ** 2).sum(-1)
+
+    def half_distance_gradient(self, x: Tensor, y: Tensor) -> Tensor:
+        """−½ times the tangential part of x at y."""
+        return -0.5 * self._decompose(y, x)[0]
 
     def _decompose(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The tangential part p of y at x, |p|² = sin²θ and cos θ, the last two ``(*batch, 1)``.
