@@ -14,9 +14,9 @@ from torch import Tensor
 
 from manifold_gen.distributions.quadrature import LogIntegral
 
-LOWEST = 1e-6  # a precision below this is as good as none
+LOWEST = 1e-5  # a precision below this is as good as none
 _STEPS = 60
-_FACTOR = 8.0
+_FACTOR = 32.0
 _ENOUGH = 1e-11  # twice the log-likelihood that a Newton step would gain
 _SMALLEST_DAMPING = 1e-4
 
