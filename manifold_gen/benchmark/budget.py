@@ -22,7 +22,7 @@ from manifold_gen.training.inputs import precision_dtype
 from manifold_gen.training.step import Stepper
 
 EVALUATIONS = 10  # on the validation split, of one training
-_STAGES = 4  # parts of the schedule at which a step is timed: its cost may change with the progress
+_STAGES = 5  # parts of the schedule at which a step is timed: its cost may change with the progress
 _TRIAL_SHARE, _LONGEST_TRIAL = 0.05, 5.0
 
 

@@ -46,7 +46,7 @@ def measure(trained: Trained, method: Method, dataset: Dataset, seed: int) -> di
         seed: of samples and of the integral; the test points do not depend on it.
     """
     doubled = _doubled(dataset)
-    model, test = frozen(trained.sampler), _part(doubled.test, MOST_TESTED)
+    model, test = frozen(trained.sampler), part(doubled.test, MOST_TESTED)
     drawn = model.sample(max(len(test), MOST_SHOWN), generator=seeds.generator(seed, _SAMPLES))
     return {
         **_likelihood(model, method, doubled, test, seed),
@@ -63,7 +63,7 @@ def curve(trained: Trained, dataset: Dataset) -> list[dict[str, float | None]]:
     """Negative log-likelihood on validation points against training seconds, where the model has a density."""
     if not isinstance(trained.sampler, Distribution):
         return []
-    val = _part(_doubled(dataset).val, _CURVE_POINTS)
+    val = part(_doubled(dataset).val, _CURVE_POINTS)
     model, points = frozen(trained.sampler), []
     for seconds, weights in trained.snapshots:
         model.load_state_dict(weights)
@@ -188,7 +188,7 @@ def _costs(model: Sampler, method: Method, split: Split) -> dict[str, object]:
 # ---- helpers ----------------------------------------------------------------------------------------------------
 
 
-def _part(split: Split, most: int) -> Split:
+def part(split: Split, most: int) -> Split:
     """``most`` rows, the same at every call; the split itself where it has no more."""
     if len(split) <= most:
         return split

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import math
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from manifold_gen import models
 from manifold_gen.benchmark.budget import Budget
@@ -13,17 +16,23 @@ from manifold_gen.benchmark.job import Place
 from manifold_gen.benchmark.training import Trained, build, train, without_steps
 from manifold_gen.configuration import settings_of, suggestion
 from manifold_gen.data.base import Dataset
-from manifold_gen.distributions.base import Sampler
+from manifold_gen.distributions import fit_kernel_density, fit_mixture
+from manifold_gen.distributions.base import Distribution, Sampler
 from manifold_gen.errors import UsageError
 from manifold_gen.manifolds.base import Manifold
 from manifold_gen.training import TrainingConfig
+
+if TYPE_CHECKING:
+    from manifold_gen.models.distillation import DistilledFlow
+    from manifold_gen.models.flow_map import FlowMap
+    from manifold_gen.models.flow_matching import FlowMatching
 
 Settings = dict[str, dict[str, object]]
 Train = Callable[[Dataset, Cell, Place, Sampler | None], Trained]
 
 ONE, ODE, MAP = "one", "ode", "map"
 # network evaluations per sample at which the quality of samples is measured; none: what the sampler takes by default
-EVALUATIONS = {ONE: (), ODE: (1, 2, 4, 8, 16, 32), MAP: (1, 2, 4, 8)}
+EVALUATIONS = {ONE: (), ODE: (1, 2, 4, 8, 16, 32, 64), MAP: (1, 2, 4, 8)}
 _GIVEN = ("manifold", "seed", "context_features", "context_categories")
 
 
@@ -74,14 +83,74 @@ def gradient(entry: str) -> Train:
     return run
 
 
-def learned(title: str, kind: str, entry: str, **more: object) -> Method:
+def taught(entry: str, listen: Callable[[Any, Any, Dataset, Cell], None]) -> Train:
+    """The same after ``listen(student, teacher, dataset, cell)``, whose time counts as training."""
+
+    def run(dataset: Dataset, cell: Cell, place: Place, teacher: Sampler | None) -> Trained:
+        student, teacher = build(entry, dataset, cell), teacher.to(place.device)
+        return train(student, dataset, cell, place, lambda: listen(student, teacher, dataset, cell))
+
+    return run
+
+
+def fitted(fit: Callable[[Dataset, int], Distribution]) -> Train:
+    """A fit that ends by itself; what it took is recorded."""
+
+    def run(dataset: Dataset, cell: Cell, place: Place, teacher: Sampler | None) -> Trained:
+        start = time.process_time()
+        return Trained(fit(dataset, cell.seed), time.process_time() - start)
+
+    return run
+
+
+def learned(title: str, kind: str, entry: str, **more: Any) -> Method:
     """A method that is a registered model fitted by ``fit``."""
     return Method(title, kind, gradient(entry), entry=entry, **more)
 
 
+def _angles(manifold: Manifold) -> bool:
+    return manifold.period is not None and math.isclose(manifold.period, 2 * math.pi)
+
+
+def _pairs(student: DistilledFlow, teacher: FlowMatching, dataset: Dataset, cell: Cell) -> None:
+    student.learn_from(teacher, dataset.train.x, dataset.train.context, cell.seed)
+
+
+def _field(student: FlowMap, teacher: FlowMatching, dataset: Dataset, cell: Cell) -> None:
+    student.distil(teacher)
+
+
+def _mixture(dataset: Dataset, seed: int) -> Distribution:
+    return fit_mixture(dataset.manifold, dataset.train.x, dataset.val.x, seed=seed)
+
+
+def _kernels(dataset: Dataset, seed: int) -> Distribution:
+    return fit_kernel_density(dataset.train.x, dataset.val.x, dataset.manifold, seed=seed)
+
+
 METHODS: dict[str, Method] = {
     "free-form-flow": learned("free-form flow", ONE, "free-form-flow"),
+    "free-form-flow-distilled": Method(
+        "free-form flow, distilled",
+        ONE,
+        taught("free-form-flow-distilled", _pairs),
+        entry="free-form-flow-distilled",
+        teacher="flow-matching",
+    ),
     "flow-matching": learned("flow matching", ODE, "flow-matching"),
+    "continuous-flow": learned("continuous flow", ODE, "continuous-flow"),
+    "diffusion": learned("diffusion", ODE, "diffusion"),
+    "moser-flow": learned("Moser flow", ODE, "moser-flow"),
+    "flow-map": learned("flow map", MAP, "flow-map"),
+    "flow-map-distilled": Method(
+        "flow map, distilled", MAP, taught("flow-map", _field), entry="flow-map", teacher="flow-matching"
+    ),
+    "mean-flow": learned("MeanFlow", MAP, "mean-flow"),
+    "spline-coupling": learned("spline flow, coupling", ONE, "spline-coupling", suits=_angles),
+    "spline-autoregressive": learned("spline flow, autoregressive", ONE, "spline-autoregressive", suits=_angles),
+    "autoregressive": learned("autoregressive mixtures", ONE, "autoregressive", suits=_angles),
+    "mixture": Method("mixture by EM", ONE, fitted(_mixture)),
+    "kernel-density": Method("kernel density", ONE, fitted(_kernels)),
 }
 
 

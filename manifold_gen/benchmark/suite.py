@@ -18,7 +18,7 @@ GROUPS = {
     "earth": ("volcano", "earthquake", "flood", "fire"),
     "torus": ("ramachandran", "rna", *_PROTEINS, *_SIDECHAINS),
     "so3": ("so3_mixture_16", "so3_mixture_32", "so3_mixture_64"),
-    "hyperbolic": ("hyperbolic_mixture_4", "hyperbolic_mixture_16", "checkerboard_h2"),
+    "hyperbolic": ("hyperbolic_mixture_a", "hyperbolic_mixture_b", "hyperbolic_checkerboard"),
     "checkerboards": ("checkerboard_s2", "checkerboard_t2", "checkerboard_so3"),
 }
 # left out, with a word, where this machine has no file of theirs and there is no certain place to load it from

@@ -52,7 +52,7 @@ def train(
     dataset: Dataset,
     cell: Cell,
     place: Place,
-    prepare: Callable[[GenerativeModel], None] | None = None,
+    prepare: Callable[[], None] | None = None,
 ) -> Trained:
     """Fit ``model`` for the cell's seconds; ``prepare`` runs first and counts as training.
 
@@ -63,7 +63,7 @@ def train(
     now = clock(choose_device(config.device))
     start = now()
     if prepare is not None:
-        prepare(model)
+        prepare()
     spent = now() - start
     config = calibrate(model, dataset, config, max(cell.seconds - spent, 0.0))
     watch = _Watch(now, spent, max(1, EVALUATIONS // SNAPSHOTS))
