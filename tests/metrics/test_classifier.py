@@ -53,10 +53,10 @@ def test_the_accuracy_nears_that_of_bayes_and_does_not_pass_it():
 
 
 def test_the_error_covers_the_spread_over_draws_at_chance():
-    found = [c2st(CIRCLE, uniform(CIRCLE, 60, 2 * i), uniform(CIRCLE, 60, 2 * i + 1), i, steps=40) for i in range(30)]
+    found = [c2st(CIRCLE, uniform(CIRCLE, 60, 2 * i), uniform(CIRCLE, 60, 2 * i + 1), i, steps=30) for i in range(24)]
     spread = float(torch.tensor([e.value for e in found]).std())
     quoted = math.sqrt(sum(e.se**2 for e in found) / len(found))
-    assert 0.65 <= quoted / spread <= 2.2
+    assert 0.6 <= quoted / spread <= 2.2
 
 
 def test_the_seed_decides_and_the_global_generator_is_left_alone():
