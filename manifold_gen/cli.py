@@ -103,7 +103,8 @@ def _split(error: ManifoldGenError) -> tuple[str, str]:
 def _usage(error: click.ClickException) -> tuple[str, str]:
     """Cause and remedy of a mistake in the arguments."""
     if isinstance(error, click.exceptions.NoSuchCommand):
-        near = difflib.get_close_matches(error.command_name, manifold_gen.commands, n=1)
+        group = error.ctx.command if error.ctx else manifold_gen
+        near = difflib.get_close_matches(error.command_name, group.commands, n=1)
         return error.message, f"did you mean {near[0]}?" if near else f"see {_here(error)} --help"
     if isinstance(error, click.exceptions.NoSuchOption):
         return error.message, _nearest_option(error)

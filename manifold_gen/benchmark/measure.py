@@ -11,6 +11,7 @@ from torch import Tensor
 
 from manifold_gen import metrics, seeds
 from manifold_gen.benchmark.methods import EVALUATIONS, ODE, Method
+from manifold_gen.benchmark.pictures import density_grid
 from manifold_gen.benchmark.training import Trained, frozen
 from manifold_gen.data.base import Dataset, Split
 from manifold_gen.data.locations import find
@@ -39,7 +40,7 @@ _BACKBONES = {
 
 
 def measure(trained: Trained, method: Method, dataset: Dataset, seed: int) -> dict[str, object]:
-    """The metrics of a result file, and ``samples``.
+    """The metrics of a result file, with ``samples`` and ``density`` for its pictures.
 
     Args:
         trained: likelihood and samples are evaluated in double precision, times in its own.
@@ -56,6 +57,7 @@ def measure(trained: Trained, method: Method, dataset: Dataset, seed: int) -> di
         **_regions(dataset.name, drawn[: len(test)]),
         **_costs(trained.sampler, method, dataset.test),
         "samples": drawn[:MOST_SHOWN].flatten(1).mul(1e5).round().div(1e5).tolist(),
+        "density": density_grid(model, dataset.manifold),
     }
 
 

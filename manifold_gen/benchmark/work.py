@@ -73,7 +73,7 @@ def _trained_and_measured(job: Job) -> Payload:
             "curve": [{**point, "seconds": point["seconds"] + teacher_seconds} for point in curve(trained, dataset)],
         },
         "samples": measured.pop("samples"),
-        "density": None,
+        "density": measured.pop("density"),
         "metrics": measured,
     }
     return Payload(record, model_files(trained, dataset))

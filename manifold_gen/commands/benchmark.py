@@ -16,7 +16,14 @@ if TYPE_CHECKING:
     from manifold_gen.benchmark.budget import Budget
     from manifold_gen.benchmark.cell import Cell
 
-_GROUPS = ("earth", "torus", "so3", "hyperbolic", "checkerboards", "all")
+_TITLES = {
+    "earth": "places on the Earth",
+    "torus": "torsion angles",
+    "so3": "rotations",
+    "hyperbolic": "the hyperbolic plane",
+    "checkerboards": "checkerboards on S², T² and SO(3)",
+    "all": "all groups",
+}
 
 
 @click.group(invoke_without_command=False)
@@ -32,7 +39,7 @@ def benchmark() -> None:
 def _command(group: str) -> click.Command:
     """``manifold-gen benchmark GROUP``."""
 
-    @click.command(group, help=f"Run the cells of {group!r} that DIR does not hold yet." if group != "all" else None)
+    @click.command(group, help=f"Run the cells of {_TITLES[group]} that DIR does not hold yet.")
     @click.option("--out", required=True, metavar="DIR", help="Folder of results; a run continues where it stopped.")
     @click.option("--budget", "budget_name", default="quick", metavar="NAME", help="quick or paper.  [default: quick]")
     @click.option("--seeds", type=click.IntRange(min=1), metavar="N", help="Repetitions.  [default: the budget's]")
@@ -55,7 +62,7 @@ def _command(group: str) -> click.Command:
     return command
 
 
-for _group in _GROUPS:
+for _group in _TITLES:
     benchmark.add_command(_command(_group))
 
 
