@@ -58,7 +58,7 @@ def plane_radius(t: Tensor, generator: torch.Generator | None) -> Tensor:
         h = torch.sinh(0.5 * r) ** 2
         return torch.log(torch.sinh(r)) + plane_log_density(h, 1 + h, t)
 
-    return tabulated_radius(log_density, 0.5 * t + 8 * t.sqrt(), t, generator)
+    return tabulated_radius(log_density, lambda t: t + 8 * t.sqrt(), t, generator)
 
 
 def space_radius(t: Tensor, generator: torch.Generator | None) -> Tensor:

@@ -39,5 +39,7 @@ def _radius(dim: int, t: Tensor, generator: torch.Generator | None) -> Tensor:
         h, g = torch.sin(0.5 * r) ** 2, torch.cos(0.5 * r) ** 2
         return (dim - 1) * torch.log(torch.sin(r)) + parametrix.log_density(h, g, t, dim)
 
-    reach = ((math.sqrt(dim) + 7) * t.sqrt()).clamp(max=math.pi)
+    def reach(t: Tensor) -> Tensor:
+        return ((math.sqrt(dim) + 7) * t.sqrt()).clamp(max=math.pi)
+
     return tabulated_radius(log_density, reach, t, generator)

@@ -11,7 +11,10 @@ _NODES = 256
 
 
 def tabulated_radius(
-    log_density: Callable[[Tensor, Tensor], Tensor], reach: Tensor, t: Tensor, generator: torch.Generator | None
+    log_density: Callable[[Tensor, Tensor], Tensor],
+    reach: Callable[[Tensor], Tensor],
+    t: Tensor,
+    generator: torch.Generator | None,
 ) -> Tensor:
     """One draw for each time from a density on [0, reach].
 
@@ -19,16 +22,17 @@ def tabulated_radius(
 
     Args:
         log_density: (r, t) ↦ logarithm of the density up to a constant, elementwise.
-        reach: where the density ends, to rounding, one for each time.
+        reach: t ↦ where the density ends, to rounding.
         t: times.
         generator: of the draw.
     """
+    times, place = t.unique(return_inverse=True)  # one table for each time, not for each draw
+    furthest = reach(times).unsqueeze(-1)
     middle = (torch.arange(_NODES, dtype=t.dtype, device=t.device) + 0.5) / _NODES
-    height = log_density(reach.unsqueeze(-1) * middle, t.unsqueeze(-1))
-    mass = torch.softmax(height, -1)
+    mass = torch.softmax(log_density(furthest * middle, times.unsqueeze(-1)), -1)
     total = mass.cumsum(-1)
-    level = torch.rand(t.shape, generator=generator, dtype=t.dtype, device=t.device).unsqueeze(-1) * total[..., -1:]
-    cell = torch.searchsorted(total, level, right=True).clamp(max=_NODES - 1)
-    inside = mass.gather(-1, cell)
-    share = 1 - (total.gather(-1, cell) - level) / torch.where(inside > 0, inside, 1.0)
-    return (reach.unsqueeze(-1) * (cell + share.clamp(0.0, 1.0)) / _NODES).squeeze(-1)
+    level = torch.rand(t.shape, generator=generator, dtype=t.dtype, device=t.device) * total[place, -1]
+    cell = torch.searchsorted(total[place], level.unsqueeze(-1), right=True).squeeze(-1).clamp(max=_NODES - 1)
+    inside = mass[place, cell]
+    share = 1 - (total[place, cell] - level) / torch.where(inside > 0, inside, 1.0)
+    return furthest.squeeze(-1)[place] * (cell + share.clamp(0.0, 1.0)) / _NODES
