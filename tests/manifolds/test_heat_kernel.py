@@ -166,5 +166,5 @@ def test_an_unknown_kernel_is_named_with_its_remedy(method: str) -> None:
     assert not m.has_heat_kernel
     assert not from_spec("lorentz:4 x torus:1").has_heat_kernel
     arguments = (x, 0.1) if method == "sample_heat_kernel" else (x, x, 0.1)
-    with pytest.raises(KernelUnknownError, match="no heat kernel is known on lorentz:4; .* implicit score matching"):
+    with pytest.raises(KernelUnknownError, match=r"known on lorentz:4; .* implicit score matching"):
         getattr(m, method)(*arguments)
