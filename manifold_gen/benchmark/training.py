@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -94,7 +94,7 @@ class _Watch:
 
 def without_steps(config: TrainingConfig) -> dict[str, object]:
     """The settings of a training that a cell's specification holds: neither what the budget decides nor the place."""
-    told = vars(replace(config))
+    told = vars(config)
     left_out = (
         "steps",
         "eval_every",

@@ -26,18 +26,25 @@ from manifold_gen.data.base import Dataset
 from manifold_gen.distributions.base import Sampler
 from manifold_gen.errors import ManifoldGenError
 from manifold_gen.models.base import GenerativeModel
+from manifold_gen.training import Interrupted
 from manifold_gen.training.inputs import precision_dtype
 
 MOST_WATCHED = 2000  # validation rows that training looks at: through a solver, ten thousand would cost most of it
 
 
 def run_cell(job: Job) -> Payload:
-    """Train and measure one cell. A failure of the method becomes a record without a number."""
+    """Train and measure one cell. A failure of the method becomes a record without a number.
+
+    Raises:
+        Interrupted: SIGINT or SIGTERM during training.
+    """
     torch.set_num_threads(job.place.threads)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # unconverged points are counted in the result
             return _trained_and_measured(job)
+    except Interrupted:  # the worker was told to end, which says nothing about the cell
+        raise
     except (ManifoldGenError, ArithmeticError, torch.linalg.LinAlgError) as error:
         return Payload(failed_record(job.cell, f"{type(error).__name__}: {error}", job.place))
 

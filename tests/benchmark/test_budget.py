@@ -61,16 +61,16 @@ def test_steps_that_grow_dearer_with_the_progress_are_foreseen():
 
 
 def test_dear_validations_are_few_and_counted():
-    config = calibrate(Busy(validating=0.5), DATA, TrainingConfig(batch_size=8), 10.0)
+    config = calibrate(Busy(validating=0.45), DATA, TrainingConfig(batch_size=8), 10.0)
     assert config.steps // config.eval_every == 4  # at most a fifth of the time
-    assert config.steps < 8.1 / STEP
+    assert config.steps < 8.3 / STEP
 
 
 def test_the_model_is_left_as_it_was():
     model = Busy()
     calibrate(model, DATA, TrainingConfig(batch_size=8), 0.1)
     assert model.weight.grad is None
-    assert float(model.weight) == 1.0
+    assert model.weight.item() == 1.0
 
 
 @pytest.mark.parametrize("seconds", [0.0, 1e-9])

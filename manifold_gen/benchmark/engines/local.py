@@ -67,7 +67,7 @@ class LocalEngine:
         """Hand the job to an idle worker, starting one where there is none."""
         worker = next((worker for worker in self.workers if worker.key is None), None) or self._start()
         worker.key = job.cell.hash
-        with contextlib.suppress(BrokenPipeError):  # it died while idle: wait() finds its end
+        with contextlib.suppress(ConnectionError):  # it died while idle: wait() finds its end
             worker.pipe.send(job)
 
     def wait(self, seconds: float) -> list[Outcome]:
@@ -106,7 +106,8 @@ class LocalEngine:
             if outcome is not None:
                 return outcome
         self.workers.remove(worker)
-        return None if worker.key is None else Outcome(worker.key, death=self._bury(worker))
+        death = self._bury(worker)
+        return None if worker.key is None else Outcome(worker.key, death=death)
 
     def _bury(self, worker: _Worker) -> str:
         worker.process.join()

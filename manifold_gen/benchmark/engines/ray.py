@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from types import ModuleType, TracebackType
 from typing import Any, Self
 
@@ -60,6 +61,7 @@ class RayEngine:
     def wait(self, seconds: float) -> list[Outcome]:
         """The tasks that ended."""
         if not self.keys:
+            time.sleep(seconds)
             return []
         ready, _ = self.ray.wait(list(self.keys), timeout=seconds)
         return [self._outcome(reference) for reference in ready]
