@@ -17,6 +17,7 @@ from manifold_gen.data.formats import make_format
 from manifold_gen.data.registry import Source
 from manifold_gen.distributions import (
     Distribution,
+    SwissRoll,
     hyperbolic_checkerboard,
     hyperbolic_mixture,
     so3_checkerboard,
@@ -57,6 +58,7 @@ _RECIPES = {
     },
     "checkerboard_s2": _Recipe(sphere_checkerboard, "sphere:2", 100_000, "every other one of 8 × 4 equal cells of S²"),
     "checkerboard_t2": _Recipe(torus_checkerboard, "torus:2", 100_000, "every other one of 4 × 4 equal cells of T²"),
+    "swiss_roll": _Recipe(SwissRoll, "euclidean:2", 50_000, "two-dimensional Swiss roll, noise 0.06", edges=False),
     "checkerboard_so3": _Recipe(so3_checkerboard, "so3", 100_000, "every other one of 4 × 2 × 4 equal cells of SO(3)"),
     **{
         f"so3_{shape}": _Recipe(density, "so3", 50_000, origin, edges=False)

@@ -27,6 +27,7 @@ from manifold_gen.distributions.matrix_fisher import MatrixFisher
 from manifold_gen.distributions.mixture import Mixture
 from manifold_gen.distributions.product import ProductDistribution, default_base
 from manifold_gen.distributions.rotations import so3_cone, so3_cube, so3_line, so3_mixture, so3_peak
+from manifold_gen.distributions.swiss_roll import SwissRoll
 from manifold_gen.distributions.uniform import Uniform
 from manifold_gen.distributions.von_mises import VonMisesProduct
 from manifold_gen.distributions.von_mises_fisher import VonMisesFisher
@@ -47,6 +48,7 @@ __all__ = [
     "RotationCells",
     "Sampler",
     "SphereCells",
+    "SwissRoll",
     "TorusHistogram",
     "Uniform",
     "VonMisesFisher",

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -42,10 +43,6 @@ class Noising(ABC):
         """b(x) = ½ ∇ log π, a tangent vector at ``x``."""
 
     @abstractmethod
-    def strides(self, s: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """For a step of size ``s``: the multiples of b and of the relative score, and the variance of its noise."""
-
-    @abstractmethod
     def from_origin(self, s: Tensor, generator: torch.Generator | None) -> Tensor:
         """Noise ``(*batch, n)`` for ``transition``: coordinates of where a point has gone after times ``s``."""
 
@@ -57,25 +54,21 @@ class Noising(ABC):
     def transition_score(self, x: Tensor, y: Tensor, s: Tensor) -> Tensor:
         """Gradient in ``y`` of the log-density of ``transition``."""
 
+    @abstractmethod
     def step(self, x: Tensor, s: Tensor, noise: Tensor) -> Tensor:
         """One step of the geodesic random walk, exact on Rⁿ; ``noise`` are standard normal coordinates."""
-        along, _, variance = self.strides(s)
-        push = self._wide(along) * self.pull(x)
-        return self.manifold.expmap(x, push + self.manifold.from_coordinates(x, variance.sqrt().unsqueeze(-1) * noise))
 
+    @abstractmethod
     def back(self, x: Tensor, s: Tensor, relative: Tensor) -> Tensor:
         """The tangent vector at ``x`` of a noiseless step back by ``s``, ``relative`` being ∇log(p/π) at ``x``.
 
         A step back by all the noise there is leads to the mean of the data that x may have come from: exactly on Rⁿ
         (Tweedie's formula), nearly where the noise is small.
         """
-        along, stretch, _ = self.strides(s)
-        return self._wide(along) * self.pull(x) + self._wide(stretch) * relative
 
+    @abstractmethod
     def variances(self, s: Tensor) -> Tensor:
         """Variance ``(*batch, n)`` of the noise of a step, one a coordinate."""
-        variance = self.strides(s)[2].unsqueeze(-1)
-        return variance.expand(*variance.shape[:-1], self.manifold.dim)
 
     def walk(self, x: Tensor, s: Tensor, noise: Tensor) -> Tensor:
         """Where ``x`` is after times ``s``, by equal steps, one for each of ``noise`` ``(*batch, steps, n)``."""
@@ -84,11 +77,32 @@ class Noising(ABC):
             x = self.step(x, s / steps, noise[..., k, :])
         return x
 
+
+class FactorNoising(Noising):
+    """The process of a manifold that is no product, by what a step of it is made of."""
+
+    @abstractmethod
+    def strides(self, s: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """For a step of size ``s``: the multiples of b and of the relative score, and the variance of its noise."""
+
+    def step(self, x: Tensor, s: Tensor, noise: Tensor) -> Tensor:
+        along, _, variance = self.strides(s)
+        push = self._wide(along) * self.pull(x)
+        return self.manifold.expmap(x, push + self.manifold.from_coordinates(x, variance.sqrt().unsqueeze(-1) * noise))
+
+    def back(self, x: Tensor, s: Tensor, relative: Tensor) -> Tensor:
+        along, stretch, _ = self.strides(s)
+        return self._wide(along) * self.pull(x) + self._wide(stretch) * relative
+
+    def variances(self, s: Tensor) -> Tensor:
+        variance = self.strides(s)[2].unsqueeze(-1)
+        return variance.expand(*variance.shape[:-1], self.manifold.dim)
+
     def _wide(self, s: Tensor) -> Tensor:
         return s.reshape(*s.shape, *(1,) * len(self.manifold.shape))
 
 
-class Brownian(Noising):
+class Brownian(FactorNoising):
     """Brownian motion of a compact manifold.
 
     Where the heat kernel is known the manifold is homogeneous, and motion looks the same from every point: it is drawn
@@ -98,9 +112,9 @@ class Brownian(Noising):
     def __init__(self, manifold: Manifold) -> None:
         super().__init__(manifold)
         self.exact = manifold.has_heat_kernel
-        # Lichnerowicz' bound of the first eigenvalue, and the first wave of a circle of the size of M
-        ricci = manifold.dim * max(manifold.curvature or 0.0, 0.0)
-        self.gap = max(ricci, (math.pi / manifold.injectivity_radius) ** 2) or 1.0
+        # Lichnerowicz' bound of the first eigenvalue of −Δ, and that of a circle of the size of M
+        curved = manifold.dim * max(manifold.curvature or 0.0, 0.0)
+        self.gap = max(curved, (math.pi / manifold.injectivity_radius) ** 2) or 1.0
 
     def pull(self, x: Tensor) -> Tensor:
         """Zero."""
@@ -122,7 +136,7 @@ class Brownian(Noising):
         return self.manifold.heat_kernel_score(x, y, s)
 
 
-class Langevin(Noising):
+class Langevin(FactorNoising):
     """Brownian motion drawn towards a base; exact where that is the standard normal of a flat space."""
 
     gap = 1.0
@@ -167,9 +181,6 @@ class ProductNoising(Noising):
     def pull(self, x: Tensor) -> Tensor:
         return self._each(lambda part, a: part.pull(a), x)
 
-    def strides(self, s: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        raise NotImplementedError("each factor of a product has strides of its own")
-
     def from_origin(self, s: Tensor, generator: torch.Generator | None) -> Tensor:
         return torch.cat([part.from_origin(s, generator) for part in self.parts], -1)
 
@@ -188,7 +199,7 @@ class ProductNoising(Noising):
     def variances(self, s: Tensor) -> Tensor:
         return torch.cat([part.variances(s) for part in self.parts], -1)
 
-    def _each(self, function, *arguments: Tensor, noise: Tensor | None = None) -> Tensor:  # noqa: ANN001
+    def _each(self, function: Callable[..., Tensor], *arguments: Tensor, noise: Tensor | None = None) -> Tensor:
         columns = [self.manifold.split(argument) for argument in arguments]
         if noise is not None:
             columns.append(list(noise.split(self.dims, -1)))

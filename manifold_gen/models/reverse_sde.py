@@ -8,6 +8,7 @@ as Euler and Maruyama's :math:`s - s'` for ever finer steps, and right at once w
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -29,6 +30,7 @@ Twist = Callable[[Tensor, Tensor], Tensor]
 
 GUIDED_BELOW = 1.0  # noise above which the expected data say nothing and particles run free
 LONGEST_PUSH = 2.0  # of the guidance, in standard deviations of the step
+UNLIKELIEST = -1e4  # least log ψ before the end: any finite number will do, −∞ − (−∞) would not
 _CLOUD = 16
 
 
@@ -101,6 +103,7 @@ def twisted(
     """
     x = process.base.sample(n, generator=generator)
     embedded = process.context(context)
+    embedded = None if embedded is None else embedded.expand(n, embedded.shape[-1])
     weights, value, evidence = x.new_zeros(n), x.new_zeros(n), 0.0
     times = grid(steps, x)
     for start, end in pairwise(times):
@@ -109,14 +112,14 @@ def twisted(
         weights, value = weights + fresh - value, fresh
         if effective_size(weights) < n / 2:
             kept = systematic(weights, n, generator)
-            evidence += float(torch.logsumexp(weights, 0)) - float(torch.tensor(n).log())
+            evidence += float(torch.logsumexp(weights, 0)) - math.log(n)
             x, relative, value, push = x[kept], relative[kept], value[kept], push[kept]
             weights = torch.zeros_like(weights)
         noise = torch.randn(push.shape, generator=generator, dtype=x.dtype, device=x.device)
         weights = weights - (push * noise).sum(-1) - 0.5 * push.square().sum(-1)
         x = step.move(x, relative, noise + push)
     weights = weights + twist(x, torch.zeros_like(step.spread)) - value
-    evidence += float(torch.logsumexp(weights, 0)) - float(torch.tensor(n).log())
+    evidence += float(torch.logsumexp(weights, 0)) - math.log(n)
     return weighted(x, weights, evidence)
 
 
@@ -131,7 +134,8 @@ def _guided(
         point = x.detach().requires_grad_()
         relative = process.relative_score(point, step.t, context)
         value = twist(step.expected(point, relative), spread)
-        (gradient,) = torch.autograd.grad(value.clamp_min(-1e30).sum(), point)
+        value = value.clamp_min(UNLIKELIEST)
+        (gradient,) = torch.autograd.grad(value.sum(), point)
     manifold = process.manifold
     push = step.spread * manifold.to_coordinates(x, manifold.egrad2rgrad(x, gradient))
     push = torch.where(push.isfinite().all(-1, keepdim=True), push, 0.0)
@@ -151,7 +155,7 @@ def smoothed(
         centres = x.expand(_CLOUD, *x.shape)
         points = manifold.expmap(centres, manifold.from_coordinates(centres, variance.sqrt() * cloud))
         values = log_likelihood(points.flatten(0, 1)).reshape(_CLOUD, -1)
-        return torch.logsumexp(values, 0) - torch.tensor(float(_CLOUD)).log()
+        return torch.logsumexp(values, 0) - math.log(_CLOUD)
 
     return twist
 

@@ -21,7 +21,7 @@ models* (2022), whose terms in b integrate to log π(x).
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -107,19 +107,28 @@ class ScoreFlow(ContinuousDistribution):
         """The forward process from ``x`` after times ``s`` ``(*batch,)``."""
         return self._forward(x, s, self._noise(s, generator))
 
-    @torch.no_grad()
     def sample_sde(
         self, n: int, context: Tensor | None = None, generator: torch.Generator | None = None, steps: int = 200
     ) -> Tensor:
         """``(n, *shape)`` points by the reverse process, a geodesic random walk of ``steps`` steps from the base."""
+        *_, (_, x) = self.walk_back(n, context, generator, steps)
+        return x
+
+    def walk_back(
+        self, n: int, context: Tensor | None = None, generator: torch.Generator | None = None, steps: int = 200
+    ) -> Iterator[tuple[float, Tensor]]:
+        """Times from 0 to 1 and where the ``n`` points of ``sample_sde`` then are: ``steps`` + 1 pairs."""
         embedded, x = self.context(context), self.base.sample(n, generator=generator)
         times = reverse_sde.grid(steps, x)
+        yield 0.0, x
         for start, end in pairwise(times):
             step = reverse_sde.Step.between(self, start, end, n)
             noise = torch.randn(n, self.manifold.dim, generator=generator, dtype=x.dtype, device=x.device)
-            x = step.move(x, self.relative_score(x, step.t, embedded), noise)
-        return x
+            with torch.no_grad():
+                x = step.move(x, self.relative_score(x, step.t, embedded), noise)
+            yield float(end), x
 
+    @torch.no_grad()
     def variational_bound(
         self,
         x: Tensor,
@@ -170,7 +179,7 @@ class ScoreFlow(ContinuousDistribution):
         Raises:
             DataError: no particle ends where the likelihood is positive.
         """
-        twist = reverse_sde.smoothed(self.manifold, log_likelihood, self.base.sample(1), generator)
+        twist = reverse_sde.smoothed(self.manifold, log_likelihood, self.base.sample(1, generator=generator), generator)
         return reverse_sde.twisted(self, twist, n, context, generator, steps)
 
     def inpaint(
