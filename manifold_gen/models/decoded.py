@@ -20,7 +20,9 @@ from manifold_gen.distributions import default_base
 from manifold_gen.distributions.base import Distribution, ScoreRecord
 from manifold_gen.errors import UsageError
 from manifold_gen.manifolds.base import Manifold
-from manifold_gen.models import inversion
+from manifold_gen.models import inversion, latent_posterior
+from manifold_gen.models.posterior import PosteriorSample
+from manifold_gen.models.reverse_sde import observed
 from manifold_gen.networks.context import ContextEmbedding
 from manifold_gen.networks.free_form import FreeFormMap
 
@@ -65,6 +67,53 @@ class DecodedDistribution(Distribution):
             raise UsageError(f"cannot draw n = {n} points; n must be 0 or more")
         z = self.base.sample(n, generator=generator)
         return _chunked(lambda rows, here: self.decode(rows, here), z, context, chunk)
+
+    def sample_posterior(
+        self,
+        log_likelihood: Callable[[Tensor], Tensor],
+        n: int,
+        context: Tensor | None = None,
+        generator: torch.Generator | None = None,
+        least: float = 0.1,
+    ) -> PosteriorSample:
+        """``n`` weighted points of the density ∝ p(x) exp(log_likelihood(x)), see ``latent_posterior``.
+
+        Args:
+            log_likelihood: ``(m, *shape)`` points to ``(m,)`` numbers; −inf where impossible. No gradient is taken.
+            n: particles; the more, the nearer to the posterior.
+            context: one condition for all of them, one row.
+            generator: of every draw.
+            least: share of n; a smaller effective sample size is warned of.
+
+        Raises:
+            UsageError: fewer than two points, or a likelihood of another shape.
+            DataError: the likelihood is zero at all of ``n`` points of the prior, or too narrow.
+        """
+        return latent_posterior.sample_latents(self, log_likelihood, n, context, generator, least)
+
+    def inpaint(
+        self,
+        known: Tensor,
+        mask: Tensor,
+        n: int,
+        context: Tensor | None = None,
+        generator: torch.Generator | None = None,
+        tolerance: float = 0.02,
+        least: float = 0.1,
+    ) -> PosteriorSample:
+        """``n`` weighted points whose coordinates in ``mask`` are about those of ``known``, the others given them.
+
+        Args:
+            known: one point ``(*shape)``; what it has outside the mask does not matter.
+            mask: booleans ``(*shape)``: any coordinates of a flat factor, all or none of a curved one.
+            n, context, generator, least: as in ``sample_posterior``.
+            tolerance: width of the normal observation that stands for knowing, radians or units.
+
+        Raises:
+            UsageError: the mask splits a curved factor, or shapes do not fit.
+        """
+        seen = observed(self.manifold, known, mask, tolerance)
+        return self.sample_posterior(lambda x: seen(x, x.new_zeros(())), n, context, generator, least)
 
     # ---- likelihood ---------------------------------------------------------------------------------------------
 
