@@ -50,12 +50,14 @@ def test_every_law_of_a_model(n, structure, conditional, dtype):
 @pytest.mark.parametrize("spec", ["torus:1", "torus:2", "torus:5", "torus:2 x torus:1"])
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_decode_undoes_encode(spec, structure, dtype):
-    flow = shaken(spec, structure, dtype)
+    """To rounding, magnified by the flattest splines and the steepest networks on the way."""
+    flow = shaken(spec, structure, dtype, scale=0.1)
     x = points(flow, 500)
-    allowed = 1e-4 if dtype == torch.float32 else 1e-11
-    assert float(flow.reconstruction_error(x).max()) < allowed
-    assert float(flow.manifold.dist(flow.encode(flow.decode(x)), x).max()) < allowed
-    assert float(flow.manifold.dist(flow.encode(x), x).mean()) > 0.5
+    allowed = 5e-5 if dtype == torch.float32 else 1e-13
+    with torch.no_grad():
+        assert float(flow.reconstruction_error(x).max()) < allowed
+        assert float(flow.manifold.dist(flow.encode(flow.decode(x)), x).max()) < allowed
+        assert float(flow.manifold.dist(flow.encode(x), x).mean()) > 0.1
 
 
 @pytest.mark.parametrize("structure", STRUCTURES)
