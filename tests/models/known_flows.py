@@ -75,7 +75,7 @@ def spread(manifold, n, generator):
 
 
 def gaussian_flow(deviation):
-    """X_{s,t} of flow matching from N(0, 1) to N(0, ``deviation``²) on the line: x scaled by the ratio of deviations."""
+    """X_{s,t} of flow matching from N(0, 1) to N(0, ``deviation``²) on the line: a scale, the ratio of deviations."""
 
     def flow(x, s, t):
         variances = ((1 - r) ** 2 + (r * deviation) ** 2 for r in (s, t))

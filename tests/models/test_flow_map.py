@@ -81,7 +81,7 @@ def test_over_no_time_the_map_is_the_identity(spec):
         (lambda: FlowMap(Torus(1), origin=1.5), "origin = 1.5"),
         (
             lambda: FlowMap(Torus(1), **SIZE).distil(FlowMap(Torus(2), **SIZE)),
-            "lives on torus:2, this model on torus:1",
+            "torus:2, this model on torus:1",
         ),
     ],
 )
@@ -107,7 +107,8 @@ def test_derivatives_agree_with_forward_mode(spec):
     w = manifold.proju(x, torch.cos(3 * u))
     value, along = derivative_along(lambda u: manifold.expmap(x, u), (u,), (w,))
     expected = torch.func.jvp(lambda u: manifold.expmap(x, u), (u,), (w,))
-    assert torch.allclose(value, expected[0]) and torch.allclose(along, expected[1], atol=1e-10)
+    assert torch.allclose(value, expected[0])
+    assert torch.allclose(along, expected[1], atol=1e-10)
     t = torch.linspace(0, 1, 20, dtype=torch.float64)
     for ours, theirs in zip(geodesic_point(manifold, x, u, t), geodesic(manifold, x, y, t), strict=True):
         assert torch.allclose(ours, theirs, atol=1e-9)
@@ -136,7 +137,7 @@ def test_the_network_pushes_times_and_points_forward(velocity):
 def test_a_known_flow_solves_the_equation(name):
     model = known(name)
     loss = lagrangian(model)
-    assert float(loss.max()) < 1e-9
+    assert float(loss.detach().max()) < 1e-9
     loss.mean().backward()
     assert abs(float(model.field.error.grad)) < 1e-4
 
@@ -150,7 +151,7 @@ def test_a_wrong_derivative_and_a_wrong_map_are_noticed(name):
         model.field.error.fill_(0.2)
     loss = lagrangian(model).mean()
     loss.backward()
-    assert float(loss) > 1e-3
+    assert float(loss.detach()) > 1e-3
     assert float(model.field.error.grad) > 1e-3  # descent leads back
 
 
@@ -198,7 +199,7 @@ def test_the_flow_of_flow_matching_between_normals_is_a_stationary_point(failure
     auxiliary = {k: v.double() for k, v in model.auxiliary(n, seeds.generator(6)).items()}
     x = 2 * torch.randn(n, 1, generator=seeds.generator(7), dtype=torch.float64)
     loss = model.losses(x, auxiliary=auxiliary)
-    assert float(loss["lagrangian"].max()) < 1e-9
+    assert float(loss["lagrangian"].detach().max()) < 1e-9
     x_t, velocity = geodesic(line, auxiliary["latent"], x, auxiliary["time"])
     v = model.field(x_t, auxiliary["time"], auxiliary["time"]).detach()
     slope = (v - velocity) * x_t  # of the matching term where v grows along x
