@@ -117,6 +117,14 @@ class MeanFlow(FewStepModel):
         target = u.detach() + self.residual(x_s, s, t, v, embedded) + velocity - v
         return {"mean_flow": self.manifold.inner(x_s, u - target)}
 
+    def validation(
+        self, x: Tensor, context: Tensor | None = None, auxiliary: Mapping[str, Tensor] | None = None
+    ) -> dict[str, Tensor]:
+        """``matching``: the loss at s = t. Elsewhere it contains the network's own derivatives and grows as they do."""
+        drawn = dict(self.auxiliary(len(x)) if auxiliary is None else auxiliary)
+        drawn["span"] = drawn["span"][:, 1:].expand(-1, 2)
+        return {"matching": self.losses(x, context, drawn)["mean_flow"]}
+
     def residual(self, x: Tensor, s: Tensor, t: Tensor, velocity: Tensor, context: Tensor | None = None) -> Tensor:
         """r at ``x`` for a path that passes it with ``velocity`` at time ``s``, without gradient.
 

@@ -61,6 +61,16 @@ def test_a_wrong_derivative_and_a_wrong_map_break_the_identity(name):
     assert float(residuals(name, rate_scale=0.5)[0].mean()) > 1e-2
 
 
+def test_weights_are_chosen_by_the_error_of_the_field_alone():
+    model = MeanFlow(Torus(2), diagonal=0.0, **SIZE)
+    x, auxiliary = points(Torus(2), 20, dtype=torch.float32), model.auxiliary(20, seeds.generator(5))
+    z, t = auxiliary["latent"], auxiliary["span"][:, 1]
+    model.field.network.last.bias.data.fill_(0.2)
+    expected = (Torus(2).logmap(z, x) - 0.2).square().sum(-1)  # on a torus the velocity of a geodesic is constant
+    assert float(t.min()) > 0
+    assert torch.allclose(model.validation(x, None, auxiliary)["matching"], expected, atol=1e-4)
+
+
 def stationarity(rate_scale=1.0, n=20_000):
     """Mean and standard error of the slope of the loss at the exact flow between two normals, along a change of u."""
     line = Euclidean(1)
