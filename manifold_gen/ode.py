@@ -1,7 +1,7 @@
 r"""Integration of vector fields on manifolds, with the change of volume along the way.
 
 A step of size h from x solves the equation in the chart exp_x of the tangent space at x. There the field reads
-:math:`\dot u = D\log_x(y)\, v(y, t),\ y = \exp_x(u),\ u(0) = 0`, an equation in a vector space, to which any classical
+:math:`\dot u = (d\exp_x)_u^{-1}\, v(\exp_x(u), t),\ u(0) = 0`, an equation in a vector space, to which any classical
 Runge–Kutta method applies with its order unchanged; the result exp_x(u) lies on the manifold whatever the step was.
 Stages of a method are joined by geodesics, so Euler's method is the geodesic step exp_x(h v).
 (Munthe-Kaas, *High order Runge–Kutta methods on manifolds*, 1999, for the same idea on Lie groups.)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from manifold_gen.errors import IntegrationError
@@ -63,9 +62,9 @@ def stages(
         if not any(row):
             v, rate = field(x, t + node * h)
         else:
-            y = manifold.expmap(x, size * combined(slopes, row))
-            v, rate = field(y, t + node * h)
-            v = torch.func.jvp(lambda p: manifold.logmap(x, p), (y,), (v,))[1]
+            u = size * combined(slopes, row)
+            v, rate = field(manifold.expmap(x, u), t + node * h)
+            v = manifold.dexp_inverse(x, u, v)
         slopes.append(v)
         rates.append(rate)
     return slopes, rates

@@ -130,6 +130,22 @@ class Manifold(WidensHalf, HeatKernel, geoopt.Manifold):
         """Transport of ``v`` from T_xM to T_yM; default: by projection."""
         return self.proju(y, v)
 
+    def dexp_inverse(self, x: Tensor, u: Tensor, v: Tensor) -> Tensor:
+        r"""(d exp_x)_u⁻¹ v: the tangent vector at ``x`` that exp_x, differentiated at ``u``, carries to ``v``.
+
+        ``v`` is tangent at exp_x(u), and |u| below the injectivity radius. With constant curvature K and parallel
+        transport this is v brought back along the geodesic, its part across u divided by sin r / r, r = √K |u|;
+        elsewhere the derivative of the logarithm.
+        """
+        y = self.expmap(x, u)
+        if self.curvature is None or not self.parallel_transport:
+            return torch.func.jvp(lambda p: self.logmap(x, p), (y,), (v,))[1]
+        back, squared = self.transp(y, x, v), self.inner(x, u, keepdim=True)
+        along = self.inner(x, u, back, keepdim=True) / torch.where(squared > 0, squared, 1.0) * u
+        scaled = self.curvature * squared
+        shrink = numerics.sinc_sqrt(scaled) if self.curvature > 0 else numerics.sinhc_sqrt(-scaled)
+        return along + (back - along) / shrink
+
     # ---- points and frames --------------------------------------------------------------------------------------
 
     @abstractmethod

@@ -24,6 +24,10 @@ class Flat(Manifold):
         """Parallel transport, which changes nothing."""
         return v
 
+    def dexp_inverse(self, x: Tensor, u: Tensor, v: Tensor) -> Tensor:
+        """``v`` itself: the exponential map is a translation."""
+        return v
+
     def origin(
         self, *size: int, dtype: torch.dtype | None = None, device: torch.device | None = None, seed: int | None = None
     ) -> Tensor:

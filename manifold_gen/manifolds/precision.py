@@ -17,9 +17,9 @@ from torch import Tensor
 _HALF = (torch.float16, torch.bfloat16)
 # Every method of a manifold that takes or makes points.
 _MAPS = (
-    "projx proju expmap logmap inner norm dist dist2 egrad2rgrad retr transp origin tangent_basis from_coordinates "
-    "to_coordinates random_tangent random_uniform embed unembed advance displace tangent wave_coordinates "
-    "log_sqrt_det_metric log_det_exp at_cut_locus checked_logmap dist2_matrix heat_kernel "
+    "projx proju expmap logmap inner norm dist dist2 egrad2rgrad retr transp dexp_inverse origin tangent_basis "
+    "from_coordinates to_coordinates random_tangent random_uniform embed unembed advance displace tangent "
+    "wave_coordinates log_sqrt_det_metric log_det_exp at_cut_locus checked_logmap dist2_matrix heat_kernel "
     "heat_kernel_score sample_heat_kernel"
 )
 

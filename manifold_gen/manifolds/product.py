@@ -87,6 +87,9 @@ class Product(Manifold):
     def transp(self, x: Tensor, y: Tensor, v: Tensor) -> Tensor:
         return self._each(lambda factor, a, b, c: factor.transp(a, b, c), x, y, v)
 
+    def dexp_inverse(self, x: Tensor, u: Tensor, v: Tensor) -> Tensor:
+        return self._each(lambda factor, a, b, c: factor.dexp_inverse(a, b, c), x, u, v)
+
     def at_cut_locus(self, x: Tensor, y: Tensor) -> Tensor:
         parts = zip(self.factors, self.split(x), self.split(y), strict=True)
         return torch.stack([factor.at_cut_locus(a, b) for factor, a, b in parts]).any(0)

@@ -69,10 +69,10 @@ class WaveFeatures(nn.Module):
         def coordinates(x: Tensor) -> tuple[Tensor, Tensor]:
             return self.manifold.embed(x), self.manifold.wave_coordinates(x)
 
-        def push(v: Tensor) -> tuple[Tensor, Tensor]:
-            return torch.func.jvp(coordinates, (x,), (v,))[1]
-
-        embedded, moved = torch.func.vmap(push)(tangents)
+        # one derivative of repeated points: mapping over the tangents costs several times as much
+        _, (embedded, moved) = torch.func.jvp(
+            coordinates, (x.expand_as(tangents).contiguous(),), (tangents.contiguous(),)
+        )
         place, waving = coordinates(x)
         phase = waving @ vectors.mT
         size = self._amplitudes(x)

@@ -62,10 +62,9 @@ class VelocityField(nn.Module):
         features, moved = self.features.pushforward(x, tangents)
         y, dy = self.network.pushforward(features, moved, self._beside(t, context))
 
-        def push(u: Tensor, v: Tensor) -> Tensor:
-            return torch.func.jvp(self.manifold.tangent, (x, y), (u, v))[1]
-
-        return self.manifold.tangent(x, y), torch.func.vmap(push)(tangents, dy)
+        repeated = x.expand_as(tangents).contiguous(), y.expand_as(dy).contiguous()
+        moved = torch.func.jvp(self.manifold.tangent, repeated, (tangents.contiguous(), dy))[1]
+        return self.manifold.tangent(x, y), moved
 
     def _beside(self, t: Tensor, context: Tensor | None) -> Tensor:
         waves = torch.cat([t.unsqueeze(-1), torch.cos(t.unsqueeze(-1) * self.rates.to(t.dtype))], -1)
