@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -16,6 +17,7 @@ from manifold_gen.benchmark.training import Trained, frozen
 from manifold_gen.data.base import Dataset, Split
 from manifold_gen.data.locations import find
 from manifold_gen.distributions.base import Distribution, Sampler
+from manifold_gen.errors import UsageError
 from manifold_gen.manifolds.base import Manifold
 from manifold_gen.metrics import Estimate
 from manifold_gen.ode import Solver
@@ -143,16 +145,24 @@ def _floor(dataset: Dataset, test: Split) -> Estimate:
     return metrics.mmd_floor(dataset.manifold, train, test.x, n=min(len(test), len(train)))
 
 
-def _discrepancies(manifold: Manifold, drawn: Tensor, test: Tensor) -> dict[str, Value]:
+def _discrepancies(manifold: Manifold, drawn: Tensor, test: Tensor) -> dict[str, Value | None]:
     few = {"maximum": _MOST_MATCHED}
-    found = {
-        "wasserstein1": metrics.wasserstein(manifold, drawn, test, 1, **few),
-        "wasserstein2": metrics.wasserstein(manifold, drawn, test, 2, **few),
-        "c2st": metrics.c2st(manifold, drawn, test),
-        "coverage": metrics.coverage(manifold, drawn, test, **few),
-        "nearest": metrics.nearest_neighbour_accuracy(manifold, drawn, test, **few),
+    asked = {
+        "wasserstein1": lambda: metrics.wasserstein(manifold, drawn, test, 1, **few),
+        "wasserstein2": lambda: metrics.wasserstein(manifold, drawn, test, 2, **few),
+        "c2st": lambda: metrics.c2st(manifold, drawn, test),
+        "coverage": lambda: metrics.coverage(manifold, drawn, test, **few),
+        "nearest": lambda: metrics.nearest_neighbour_accuracy(manifold, drawn, test, **few),
     }
-    return {name: _estimate(value) for name, value in found.items()}
+    return {name: _where_points_suffice(metric) for name, metric in asked.items()}
+
+
+def _where_points_suffice(metric: Callable[[], Estimate]) -> Value | None:
+    """The estimate, or nothing where a metric refuses a sample as too small: volcano has 83 test points."""
+    try:
+        return _estimate(metric())
+    except UsageError:
+        return None
 
 
 def _regions(name: str, drawn: Tensor) -> dict[str, Value | None]:

@@ -15,7 +15,7 @@ def truth():
 
 
 def bumps(split_seed=0, dtype=torch.float32):
-    """300 points of ``truth``."""
+    """640 points of ``truth``."""
     density = truth().to(dtype)
-    x = density.sample(300, generator=seeds.generator(split_seed))
+    x = density.sample(640, generator=seeds.generator(split_seed))
     return Dataset("bumps", density.manifold, Split(x[:200]), Split(x[200:240]), Split(x[240:]), density=density)
