@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from manifold_gen.models.free_form_flow import FreeFormFlow
 
 # Newton steps of a training step, and the residual that the last, differentiable one makes small enough.
-STEPS, SOLVED = 4, 1e-3
+STEPS, SOLVED = 3, 1e-3
 # |det| below this is no longer rewarded or punished: at such a fold only the fold penalty acts.
 SMALLEST_DET = 1e-6
 # Nats that a point without a preimage counts for in the validation loss.
@@ -33,20 +33,17 @@ def inverse_losses(
     """The terms of ``FreeFormFlow.losses`` with the decoder's volume at solved latents; ``context`` is embedded."""
     guess = flow.encoder(x, context)
     z, solved = solve_latents(flow, x, guess, context)
-    terms = {"nll": _nll(flow, x, z, context, solved)}
     weight = flow.hyperparameters["reconstruction"]
-    terms["reconstruction"] = weight * torch.where(solved, flow.manifold.dist2(guess, z), 0.0)
-    terms["reconstruction"] = terms["reconstruction"] + weight * _misses(flow, x, guess, context, ~solved)
-    terms.update(_latent_terms(flow, drawn["latent"], context))
-    if flow.hyperparameters["proposal_reconstruction"]:
-        terms["proposal_reconstruction"] = _proposal_term(flow, drawn["proposal"], context)
+    distance = torch.where(solved, flow.manifold.dist2(guess, z), _misses(flow, x, guess, context, ~solved))
+    terms = {"nll": _nll(flow, x, z, context, solved), "reconstruction": weight * distance}
+    terms.update(_latent_terms(flow, drawn, context))
     return terms
 
 
 def solve_latents(flow: FreeFormFlow, x: Tensor, guess: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
     """Latents z with g(z) ≈ x from ``guess``, and whether they are to be trusted, without gradient."""
     tol = flow.tolerance(x) * (SOLVED / inversion.tolerance(x.dtype))
-    found = inversion.invert(flow.decoder, flow.manifold, x, guess.detach(), context, STEPS, tol)
+    found = inversion.invert(flow.decoder, flow.manifold, x, guess.detach(), context, STEPS, tol, halvings=0)
     return found.z, found.residual <= tol
 
 
@@ -75,26 +72,32 @@ def _misses(flow: FreeFormFlow, x: Tensor, guess: Tensor, context: Tensor | None
     return distance.index_put((rows,), flow.manifold.dist2(back, x[rows]))
 
 
-def _latent_terms(flow: FreeFormFlow, latents: Tensor, context: Tensor | None) -> dict[str, Tensor]:
-    n, stride = len(latents), flow.hyperparameters["latent_stride"]
-    z, here = latents[::stride], None if context is None else context[::stride]
+def _latent_terms(flow: FreeFormFlow, drawn: Mapping[str, Tensor], context: Tensor | None) -> dict[str, Tensor]:
+    """Folds and the encoder's errors at latents of the base, and at those that the encoder gives the proposal."""
+    told, n = flow.hyperparameters, len(drawn["latent"])
+    strides = {"latent": told["latent_stride"], "proposal": told["proposal_stride"]}
+    if not told["proposal_reconstruction"]:
+        del strides["proposal"]
+    points = {name: drawn[name][::stride] for name, stride in strides.items()}
+    here = None
+    if context is not None:
+        here = torch.cat([context[::stride] for stride in strides.values()])
+    if "proposal" in points:
+        with torch.no_grad():
+            proposed = None if here is None else here[len(points["latent"]) :]
+            points["proposal"] = flow.encoder(points["proposal"], proposed)
+    z = torch.cat(list(points.values()))
     y, matrix = calculus.jacobian(flow.decoder, flow.manifold, z, here)
-    margin = flow.hyperparameters["fold_margin"]
-    short = torch.relu(margin - calculus.determinant(matrix)) / margin
-    distance = flow.manifold.dist2(flow.encoder(y.detach(), here), z)
-    return {
-        "fold": spread(flow.hyperparameters["fold_penalty"] * short, n, stride),
-        "latent_reconstruction": spread(flow.hyperparameters["latent_reconstruction"] * distance, n, stride),
-    }
-
-
-def _proposal_term(flow: FreeFormFlow, proposal: Tensor, context: Tensor | None) -> Tensor:
-    n, stride = len(proposal), flow.hyperparameters["proposal_stride"]
-    x, here = proposal[::stride], None if context is None else context[::stride]
-    guess = flow.encoder(x, here)
-    z, solved = solve_latents(flow, x, guess, here)
-    distance = torch.where(solved, flow.manifold.dist2(guess, z), 0.0)
-    return spread(flow.hyperparameters["proposal_reconstruction"] * distance, n, stride)
+    short = torch.relu(told["fold_margin"] - calculus.determinant(matrix)) / told["fold_margin"]
+    errors = flow.manifold.dist2(flow.encoder(y.detach(), here), z)
+    terms, sizes = {}, [len(part) for part in points.values()]
+    folds = short.split(sizes)
+    for (name, stride), error in zip(strides.items(), errors.split(sizes), strict=True):
+        terms[f"{name}_reconstruction"] = spread(told[f"{name}_reconstruction"] * error, n, stride)
+    terms["fold"] = sum(
+        spread(told["fold_penalty"] * part, n, stride) for part, stride in zip(folds, strides.values(), strict=True)
+    )
+    return terms
 
 
 def spread(values: Tensor, n: int, stride: int) -> Tensor:

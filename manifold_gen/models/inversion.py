@@ -47,11 +47,12 @@ def invert(
     context: Tensor | None = None,
     max_steps: int = MAX_STEPS,
     tol: Tensor | None = None,
+    halvings: int = HALVINGS,
 ) -> Inverse:
     """Solve g(z) = x from ``start``, for points ``(n, *shape)``.
 
     Each step solves Dg(z) s = log_{g(z)}(x) in tangent frames, cuts s to length ``LONGEST_STEP`` and shortens it up to
-    ``HALVINGS`` times until the residual falls; a point whose residual cannot be lowered stays where it is. Only points
+    ``halvings`` times until the residual falls; a point whose residual cannot be lowered stays where it is. Only points
     that are not solved yet are evaluated. ``tol`` ``(n,)`` is the residual that counts as solved, by default
     ``tolerance`` of the precision.
 
@@ -84,7 +85,7 @@ def invert(
         worse = (~(manifold.dist(y, x[active]) < residual[active])).nonzero().squeeze(-1)
         if len(worse):
             rows, there = active[worse], None if here is None else here[worse]
-            shorter = _shortened(g, manifold, z[rows], x[rows], SHRINK * step[worse], residual[rows], there)
+            shorter = _shortened(g, manifold, z[rows], x[rows], SHRINK * step[worse], residual[rows], there, halvings)
             moved[worse] = shorter
             y[worse], matrix[worse] = jacobian(g, manifold, shorter, there)
         z[active], residual[active] = moved, manifold.dist(y, x[active])
@@ -101,12 +102,19 @@ def _direction(manifold: Manifold, y: Tensor, x: Tensor, matrix: Tensor) -> Tens
 
 
 def _shortened(
-    g: TangentMap, manifold: Manifold, z: Tensor, x: Tensor, step: Tensor, residual: Tensor, context: Tensor | None
+    g: TangentMap,
+    manifold: Manifold,
+    z: Tensor,
+    x: Tensor,
+    step: Tensor,
+    residual: Tensor,
+    context: Tensor | None,
+    halvings: int,
 ) -> Tensor:
     """The first of the points along ``step`` that lowers the residual, else ``z``."""
     moved = z.clone()
     open_ = torch.arange(len(z), device=z.device)
-    for _ in range(HALVINGS):
+    for _ in range(halvings):
         trial = manifold.expmap(z[open_], manifold.from_coordinates(z[open_], step[open_]))
         image = g(trial, None if context is None else context[open_])
         better = manifold.dist(image, x[open_]) < residual[open_]
@@ -121,7 +129,7 @@ def _shortened(
 def differentiable(
     g: TangentMap, manifold: Manifold, x: Tensor, z: Tensor, context: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """The preimage ``z`` and the Jacobian Dg(z) ``(*batch, n, n)`` again, now with gradients in x and in the parameters.
+    """The preimage ``z`` and the Jacobian Dg(z) ``(*batch, n, n)`` again, with gradients in x and in the parameters.
 
     One Newton step from the solved z with the Jacobian held still: it moves nothing, and its derivative is that of the
     implicit function, dz = Dg⁻¹ (dx − ∂g).
