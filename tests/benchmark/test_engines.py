@@ -104,12 +104,25 @@ def test_a_finished_folder_starts_nothing(engine, tmp_path, marks):
     assert [starts(marks, cell) for cell in cells] == [1] * len(cells)
 
 
-def begun(engine, folder, marks, seconds):
-    command = [sys.executable, str(HERE / "fast_work.py"), engine, str(folder), str(marks), str(seconds)]
-    return subprocess.Popen(command, env={**os.environ, "PYTHONPATH": PATH}, start_new_session=True)
+@pytest.fixture
+def begun(engine, marks, tmp_path):
+    """Start a run of slow cells in a process of its own, which does not outlive the test."""
+    started = []
+
+    def start():
+        told = [engine, str(tmp_path / "out"), str(marks), "0.4"]
+        environment = {**os.environ, "PYTHONPATH": PATH}
+        command = [sys.executable, str(HERE / "fast_work.py"), *told]
+        started.append(subprocess.Popen(command, env=environment, start_new_session=True))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
 
 
-def until(condition, seconds=60.0):
+def until(condition, seconds=300.0):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not come about"
@@ -121,9 +134,9 @@ def results(folder):
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=["SIGKILL", "SIGINT"])
-def test_a_killed_run_goes_on_where_it_stopped(engine, tmp_path, marks, number):
+def test_a_killed_run_goes_on_where_it_stopped(engine, begun, tmp_path, marks, number):
     folder, cells = tmp_path / "out", make_cells(marks, seconds=0.4)
-    process = begun(engine, folder, marks, 0.4)
+    process = begun()
     until(lambda: results(folder))
     process.send_signal(number)
     process.wait()
@@ -139,9 +152,9 @@ def test_a_killed_run_goes_on_where_it_stopped(engine, tmp_path, marks, number):
     assert all(starts(marks, cell) == before[cell.hash] + 1 for cell in cells if cell.hash not in finished)
 
 
-def test_two_runs_in_one_folder_share_the_cells(engine, tmp_path, marks):
+def test_two_runs_in_one_folder_share_the_cells(engine, begun, tmp_path, marks):
     folder, cells = tmp_path / "out", make_cells(marks, seconds=0.4)
-    process = begun(engine, folder, marks, 0.4)
+    process = begun()
     until(lambda: any(marks.iterdir()))
     records = do(engine, cells, folder)
     assert process.wait() == 0
