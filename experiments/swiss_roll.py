@@ -28,7 +28,8 @@ from manifold_gen.plotting.style import DATA, INK, MODEL, PAGE, styled
 MODEL_SETTINGS = dict(width=64, depth=2, smoothing=0.02)
 TRAINING = dict(steps=2500, batch_size=512, lr=5e-3, eval_every=500)
 TIMES = (1.0, 0.8, 0.6, 0.4, 0.0)  # of the model: data on the left, noise on the right
-SHOWN, REACH, ARROWS, STEPS = 1500, 2.9, 17, 200
+SHOWN, REACH, ARROWS, STEPS = 1500, 2.9, 21, 200
+LIGHT = "#9ecae1"
 
 
 def main() -> None:
@@ -70,9 +71,10 @@ def draw(model: Diffusion, dataset: Dataset) -> Figure:
         axes = figure.subplots(3, len(TIMES), sharex=True, sharey=True)
         for column, t in enumerate(TIMES):
             s = model.clock.at(torch.tensor(t))
-            noised = model.noised(data, s.expand(len(data)), generator) if t < 1 else data
+            noised = model.noised(data, s.expand(len(data)), generator)
             scatter(axes[0, column], noised, DATA)
             scatter(axes[1, column], kept[t], MODEL)
+            scatter(axes[2, column], noised, LIGHT)
             arrows(axes[2, column], model, t)
             axes[0, column].set_title(f"$t$ = {t:g},  $s$ = {float(s):.2g}")
         for row, text in zip(axes[:, 0], ("forward process", "reverse process", "reverse drift"), strict=True):
@@ -89,14 +91,14 @@ def scatter(axis: Axes, points: Tensor, colour: str) -> None:
 
 
 def arrows(axis: Axes, model: Diffusion, t: float) -> None:
-    """The drift of the reverse process at time ``t``, each panel to its own scale."""
+    """The drift of the reverse process at time ``t``: lengths go by the square root, each panel to its own scale."""
     line = torch.linspace(-0.95 * REACH, 0.95 * REACH, ARROWS)
     x = torch.tensor(list(product(line.tolist(), repeat=2)))
     with torch.no_grad():
         drift = model.relative_score(x, x.new_full((len(x),), t)) + model.noising.pull(x)
-    length = drift.norm(dim=-1)
-    drift = drift / torch.quantile(length, 0.95).clamp_min(length)[:, None]  # the few longest are cut
-    axis.quiver(*x.T.numpy(), *drift.T.numpy(), color=INK, scale=ARROWS * 0.75, width=0.006, pivot="tail")
+    length = drift.norm(dim=-1, keepdim=True)
+    drift = drift / length.sqrt() / length.amax().sqrt()
+    axis.quiver(*x.T.numpy(), *drift.T.numpy(), color=INK, scale=ARROWS * 0.8, width=0.005, pivot="mid")
     axis.set(xlim=(-REACH, REACH), ylim=(-REACH, REACH), aspect="equal")
 
 
