@@ -48,9 +48,10 @@ class DistilledFlow(FreeFormFlow):
         share: of the training spent on pairs.
         width, depth, frequency, waves, decay, stages, head: of both networks, see ``FreeFormFlow``. With ``stages`` K,
             stage k is also regressed on the teacher's flow from time k/K to (k + 1)/K.
-        volume, reconstruction, latent_reconstruction, proposal_reconstruction, fold_penalty, fold_margin,
-            latent_stride, proposal_stride: of the likelihood that follows, see ``FreeFormFlow``.
-        context_features, context_categories, seed: see ``FreeFormFlow``.
+        volume: of the likelihood that follows; so are all others, see ``FreeFormFlow``.
+
+    Raises:
+        UsageError: fewer ``pair_steps`` than stages, or as ``FreeFormFlow``.
 
     Example:
         >>> from manifold_gen.manifolds import Torus
@@ -81,13 +82,18 @@ class DistilledFlow(FreeFormFlow):
         stages: int = 1,
         head: str = "auto",
         volume: str = "inverse",
+        probes: int = 1,
         reconstruction: float = 30.0,
         latent_reconstruction: float = 30.0,
         proposal_reconstruction: float = 3.0,
+        tightening: float = 1.0,
         fold_penalty: float = 1.0,
         fold_margin: float = 5e-4,
         latent_stride: int = 2,
         proposal_stride: int = 4,
+        noise: float = 0.0,
+        annealing: float = 0.0,
+        proposal_scale: float = 3.0,
         context_features: int = 0,
         context_categories: int = 0,
         seed: int = 0,
@@ -97,7 +103,7 @@ class DistilledFlow(FreeFormFlow):
         super().__init__(manifold, **{k: v for k, v in hyperparameters.items() if k not in own})
         if pair_steps < stages:
             raise UsageError(f"pair_steps is {pair_steps}; expected at least one a stage, there are {stages}")
-        self.hyperparameters = {**self.hyperparameters, **{name: hyperparameters[name] for name in own}}
+        self.hyperparameters = hyperparameters
         self.pairs: FlowPairs | None = None
 
     def learn_from(

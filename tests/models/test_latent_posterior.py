@@ -88,7 +88,7 @@ def test_a_bent_prior_agrees_with_quadrature(sharpness: float) -> None:
 def test_the_prior_of_another_flow_is_noticed() -> None:
     """Teeth: under a uniform prior the mean of the sine would be 0."""
     drawn = bent(Torus(1)).sample_posterior(lambda x: x[..., 0].cos(), N, generator=generator(2))
-    with pytest.raises(AssertionError, match="expected 0.0000"):
+    with pytest.raises(AssertionError, match=r"expected 0\.0000"):
         assert_mean(drawn, torch.sin(drawn.x[:, 0]), 0.0, 0.5)
 
 
