@@ -45,9 +45,15 @@ class Budget:
     training: dict[str, object] = field(default_factory=dict)
 
 
+# Every method gets the same networks where it has them. Waves of equal amplitude (decay 0) because they were better on
+# the validation split of earthquake after 60 s: 0.28 against 0.39 for the free-form flow, 0.17 against 0.20 for flow
+# matching.
+_FEATURES = {"frequency": 6.0, "waves": 128, "decay": 0.0}
 BUDGETS = {
-    "quick": Budget("quick", seeds=3, seconds=60.0),
-    "paper": Budget("paper", seeds=5, seconds=3600.0, model={"width": 256, "depth": 4}, training={"batch_size": 2048}),
+    "quick": Budget("quick", seeds=3, seconds=60.0, model={"width": 64, "depth": 3, **_FEATURES}),
+    "paper": Budget(
+        "paper", seeds=5, seconds=3600.0, model={"width": 256, "depth": 4, **_FEATURES}, training={"batch_size": 2048}
+    ),
 }
 
 

@@ -58,7 +58,7 @@ class FlowMatching(GenerativeModel, NetworkFlow):
         decay: float = 1.0,
         time_waves: int = 8,
         method: str = "rk4",
-        steps: int = 16,
+        steps: int = 32,
         tolerance: float = 1e-5,
         context_features: int = 0,
         context_categories: int = 0,
