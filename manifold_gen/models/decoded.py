@@ -15,7 +15,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from manifold_gen import calculus
+from manifold_gen import calculus, seeds
 from manifold_gen.distributions import default_base
 from manifold_gen.distributions.base import Distribution, ScoreRecord
 from manifold_gen.errors import UsageError
@@ -27,6 +27,8 @@ from manifold_gen.networks.context import ContextEmbedding
 from manifold_gen.networks.free_form import FreeFormMap
 
 CHUNK = 16_384
+# Fixed latents that an inversion which fails from the encoder's guess may start from.
+STARTS = 1024
 # A returned latent agrees with the one that was drawn to so many radians or units; another branch lies further off.
 RETURNED = {torch.float32: 1e-2, torch.float64: 1e-4}
 
@@ -161,6 +163,9 @@ class DecodedDistribution(Distribution):
     def invert(self, x: Tensor, context: Tensor | None = None) -> inversion.Inverse:
         """Preimages under the decoder, by damped Newton steps from the encoder's guess; ``x`` is ``(n, *shape)``.
 
+        Points that are not reached from there are tried once more, without a context, from the latent of ``STARTS``
+        fixed ones that is decoded nearest.
+
         Points are brought onto the manifold to the last digit first: data that were rounded once (float32 rotations,
         say) lie further off than the tolerance of double precision.
         """
@@ -168,7 +173,25 @@ class DecodedDistribution(Distribution):
         with torch.no_grad():
             x = self.manifold.projx(x)
             start = self.encoder(x, embedded)
-        return inversion.invert(self.decoder, self.manifold, x, start, embedded, tol=self.tolerance(x))
+        tol = self.tolerance(x)
+        found = inversion.invert(self.decoder, self.manifold, x, start, embedded, tol=tol)
+        return found if embedded is not None else self._again(x, found, tol)
+
+    @torch.no_grad()
+    def _again(self, x: Tensor, found: inversion.Inverse, tol: Tensor) -> inversion.Inverse:
+        """``found`` with the points that did not converge started elsewhere."""
+        rows = (~(found.residual <= tol)).nonzero().squeeze(-1)
+        if len(rows) == 0:
+            return found
+        z = self.base.sample(STARTS, generator=seeds.generator(0, STARTS, device=x.device)).to(x)
+        start = z[self.manifold.dist2_matrix(x[rows], self.decoder(z)).argmin(1)]
+        second = inversion.invert(self.decoder, self.manifold, x[rows], start, tol=tol[rows])
+        solved = second.residual <= tol[rows]
+        rows, fields = rows[solved], ("z", "log_det", "residual")
+        for name in fields:
+            getattr(found, name)[rows] = getattr(second, name)[solved]
+        found.steps[rows] += second.steps[solved]
+        return found
 
     def reconstruction_error(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """dist(g(f(x)), x), ``(*batch,)``: how well the encoder alone would do."""

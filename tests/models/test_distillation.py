@@ -227,6 +227,20 @@ def test_points_without_a_preimage_pull_at_both_networks() -> None:
     assert float(flow.validation(x)["nll"].mean()) == 10.0
 
 
+@pytest.mark.parametrize("manifold", [Sphere(2), Torus(2)], ids=str)
+def test_an_inversion_does_not_hang_on_the_encoder(manifold: Manifold) -> None:
+    flow = perturbed(FreeFormFlow(manifold, **SMALL).double(), 0.05)
+    x = manifold.random_uniform(200, generator=generator(1), dtype=torch.float64)
+    before = flow.score(x)
+    perturbed(flow.encoder, 2.0)
+    after = flow.score(x)
+    assert float(flow.reconstruction_error(x).detach().mean()) > 0.3
+    assert bool(before.converged.all())
+    assert bool(after.converged.all())
+    torch.testing.assert_close(after.log_prob, before.log_prob)
+    assert torch.equal(after.log_prob, flow.score(x).log_prob)
+
+
 @pytest.mark.parametrize("manifold", [Sphere(2)], ids=str)
 def test_it_obeys_the_laws_of_a_model(manifold: Manifold) -> None:
     flow = DistilledFlow(manifold, width=16, depth=1, frequency=2.0, waves=16)
