@@ -69,6 +69,7 @@ def _trained_and_measured(job: Job) -> Payload:
     model = trained.sampler.to("cpu")
     measured = measure(trained, method, dataset, cell.seed)
     teacher_seconds = 0.0 if cell.teacher is None else cell.teacher.seconds
+    learning = curve(trained, method, dataset)
     record = {
         **_frame(cell, "done", None, job.place),
         "manifold": dataset.manifold.spec,
@@ -77,7 +78,7 @@ def _trained_and_measured(job: Job) -> Payload:
             "teacher_seconds": teacher_seconds,
             "steps": trained.steps,
             "parameters": sum(tensor.numel() for tensor in model.parameters()),
-            "curve": [{**point, "seconds": point["seconds"] + teacher_seconds} for point in curve(trained, dataset)],
+            "curve": [{**point, "seconds": point["seconds"] + teacher_seconds} for point in learning],
         },
         "samples": measured.pop("samples"),
         "density": measured.pop("density"),
