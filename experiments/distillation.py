@@ -42,23 +42,22 @@ CELLS: dict[str, dict[str, object]] = {
     "volume of the encoder": cell("flow", 400, {"volume": "exact_encoder"}),
     "volume at the solved latent": cell("flow", 400, {"volume": "inverse"}),
     "volume at the solved latent, equal waves": cell("flow", 400, {"volume": "inverse", "decay": 0.0}),
-    "distilled": cell("distilled", 400, {"share": 0.25}),
-    "distilled, no Jacobians": cell("distilled", 400, {"share": 0.25, "jacobian_weight": 0.0}),
+    "distilled": cell("distilled", 400, {}),
+    "distilled, no Jacobians": cell("distilled", 400, {"jacobian_weight": 0.0}),
     "distilled, volume of the encoder, beta 500": cell(
         "distilled",
         400,
         {
-            "share": 0.25,
             "volume": "exact_encoder",
             "reconstruction": 500.0,
             "latent_reconstruction": 500.0,
             "proposal_reconstruction": 50.0,
         },
     ),
-    "distilled, equal waves": cell("distilled", 400, {"share": 0.25, "decay": 0.0}),
-    "distilled, width 128": cell("distilled", 400, {"share": 0.25, "width": 128}),
-    "distilled, two stages of a third of the depth": cell("distilled", 400, {"share": 0.25, "stages": 2, "depth": 1}),
-    "distilled, four stages of a third of the depth": cell("distilled", 400, {"share": 0.25, "stages": 4, "depth": 1}),
+    "distilled, equal waves": cell("distilled", 400, {"decay": 0.0}),
+    "distilled, width 128": cell("distilled", 400, {"width": 128}),
+    "distilled, two stages of a third of the depth": cell("distilled", 400, {"stages": 2, "depth": 1}),
+    "distilled, four stages of a third of the depth": cell("distilled", 400, {"stages": 4, "depth": 1}),
     "pairs alone": cell("distilled", 300, {**PAIRS_ALONE, "jacobian_weight": 0.0}, training=LAST),
     "pairs alone, Jacobians x 0.1": cell("distilled", 300, {**PAIRS_ALONE, "jacobian_weight": 0.1}, training=LAST),
     "pairs alone, Jacobians x 1": cell("distilled", 300, {**PAIRS_ALONE, "jacobian_weight": 1.0}, training=LAST),
@@ -68,7 +67,7 @@ CELLS: dict[str, dict[str, object]] = {
     "ramachandran, teacher": cell("teacher", 1844, data="ramachandran"),
     "ramachandran, volume of the encoder": cell("flow", 400, {"volume": "exact_encoder"}, data="ramachandran"),
     "ramachandran, volume at the solved latent": cell("flow", 400, {"volume": "inverse"}, data="ramachandran"),
-    "ramachandran, distilled": cell("distilled", 400, {"share": 0.25}, data="ramachandran"),
+    "ramachandran, distilled": cell("distilled", 400, {}, data="ramachandran"),
 }
 
 
