@@ -12,8 +12,6 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from manifold_gen.manifolds.base import Manifold
-
 
 def derivative_along(
     function: Callable[..., Tensor], inputs: Sequence[Tensor], tangents: Sequence[Tensor]
@@ -32,21 +30,3 @@ def derivative_along(
         pulled = torch.autograd.grad(y, points, cotangent, create_graph=True)
         (along,) = torch.autograd.grad(pulled, cotangent, list(tangents), create_graph=True)
     return y, along
-
-
-def geodesic_point(manifold: Manifold, z: Tensor, step: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-    """The point exp_z(t ``step``) and the geodesic's velocity there, for t ``(*batch,)`` and ``step`` a logarithm at z.
-
-    The velocity is its own parallel transport, where the manifold has that.
-
-    Example:
-        >>> from manifold_gen.manifolds import Sphere
-        >>> z, step = torch.tensor([1.0, 0.0, 0.0]), torch.tensor([0.0, torch.pi / 2, 0.0])
-        >>> geodesic_point(Sphere(2), z, step, torch.tensor(1.0))[1]  # back along x, forth along −x
-        tensor([-1.5708,  0.0000,  0.0000])
-    """
-    scale = t.reshape(*t.shape, *(1,) * len(manifold.shape))
-    if not manifold.parallel_transport:
-        return torch.func.jvp(lambda s: manifold.expmap(z, s * step), (scale,), (torch.ones_like(scale),))
-    x_t = manifold.expmap(z, scale * step)
-    return x_t, manifold.transp(z, x_t, step)

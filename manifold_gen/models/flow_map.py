@@ -28,9 +28,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from manifold_gen.derivatives import derivative_along, geodesic_point
+from manifold_gen.derivatives import derivative_along
 from manifold_gen.distributions import default_base
 from manifold_gen.errors import UsageError
+from manifold_gen.geodesics import geodesic
 from manifold_gen.manifolds.base import Manifold
 from manifold_gen.models.base import GenerativeModel
 from manifold_gen.models.continuous import ContinuousDistribution
@@ -206,13 +207,12 @@ class FlowMap(FewStepModel):
     ) -> dict[str, Tensor]:
         drawn, embedded = self.auxiliary(len(x)) if auxiliary is None else auxiliary, self.context(context)
         z, time = drawn["latent"], drawn["time"]
-        step = self.manifold.logmap(z, x)
-        x_t, velocity = geodesic_point(self.manifold, z, step, time)
+        x_t, velocity = geodesic(self.manifold, z, x, time)
         if self._teacher:
             velocity = self._taught(x_t, time, context, embedded)
         matching = self.manifold.inner(x_t, self.field(x_t, time, time, embedded) - velocity)
         s, t = drawn["span"][:rows].unbind(-1)
-        x_s = self.manifold.expmap(z[:rows], self._column(s) * step[:rows])
+        x_s = self.manifold.expmap(z[:rows], self._column(s) * self.manifold.logmap(z[:rows], x[:rows]))
         context, embedded = (None if c is None else c[:rows] for c in (context, embedded))
         y, rate = self.flow_rate(x_s, s, t, embedded)
         residual = self.manifold.inner(y, rate - self._taught(y, t, context, embedded))

@@ -32,8 +32,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from manifold_gen.derivatives import derivative_along, geodesic_point
+from manifold_gen.derivatives import derivative_along
 from manifold_gen.errors import UsageError
+from manifold_gen.geodesics import geodesic
 from manifold_gen.manifolds.base import Manifold
 from manifold_gen.models.flow_map import FewStepModel
 from manifold_gen.networks.context import ContextEmbedding
@@ -110,7 +111,7 @@ class MeanFlow(FewStepModel):
         """``mean_flow``: the squared distance of the network from what the identity makes of it."""
         drawn, embedded = self.auxiliary(len(x)) if auxiliary is None else auxiliary, self.context(context)
         s, t = drawn["span"].unbind(-1)
-        x_s, velocity = geodesic_point(self.manifold, drawn["latent"], self.manifold.logmap(drawn["latent"], x), s)
+        x_s, velocity = geodesic(self.manifold, drawn["latent"], x, s)
         u = self.field(x_s, s, t, embedded)
         with torch.no_grad():
             v = self.field(x_s, s, s, embedded)

@@ -8,9 +8,9 @@ from diffeomorphisms import points
 
 from manifold_gen import seeds
 from manifold_gen.errors import UsageError
+from manifold_gen.geodesics import geodesic
 from manifold_gen.manifolds import Sphere, Torus, from_spec
 from manifold_gen.models import FlowMatching
-from manifold_gen.models.flow_matching import geodesic
 from manifold_gen.ode import Solver
 from manifold_gen.testing import check_model
 
