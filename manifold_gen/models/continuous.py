@@ -126,13 +126,17 @@ class ContinuousDistribution(Distribution):
 
     @torch.no_grad()
     def round_trip(self, n: int, context: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
-        """Whether latents of the base come back from their data points: ``(n,)`` booleans."""
+        """Whether data points of ``n`` latents, followed to the base and back, return: ``(n,)`` booleans.
+
+        ``score`` gives −inf to a point that does not, so ∫ exp(log_prob) is the probability that one does.
+        """
         z = self.base.sample(n, generator=generator)
         returned = []
         for i in range(0, n, CHUNK):
-            rows, here = z[i : i + CHUNK], None if context is None else context[i : i + CHUNK]
-            back = self.encode(self.decode(rows, here), here)
-            returned.append(self.manifold.dist(back, rows) <= self._tolerance(rows))
+            here = None if context is None else context[i : i + CHUNK]
+            x = self.decode(z[i : i + CHUNK], here)
+            back = self.decode(self.encode(x, here), here)
+            returned.append(self.manifold.dist(back, x) <= self._tolerance(x))
         return torch.cat(returned) if returned else torch.ones(0, dtype=torch.bool)
 
     def _score_rows(self, x: Tensor, context: Tensor | None, solver: Solver | None) -> tuple[Tensor, ...]:
