@@ -15,7 +15,7 @@ class KernelMixture(ScoreFlow):
     On Rⁿ the process of Ornstein and Uhlenbeck shrinks centres and variances towards the standard normal.
     """
 
-    def __init__(self, manifold, centres, spread, weights, shortest=1e-3, horizon=9.0, steps=14, factor=1.0):
+    def __init__(self, manifold, centres, spread, weights, shortest=1e-3, horizon=9.0, steps=24, factor=1.0):
         super().__init__(manifold, NoiseClock(horizon, shortest), solver=Solver("rk4", steps))
         self.centres, self.spread, self.logits = centres, spread, torch.as_tensor(weights).log().to(centres)
         self.factor = factor

@@ -6,8 +6,8 @@ import math
 
 import pytest
 import torch
-
 from known_diffusions import KernelMixture
+
 from manifold_gen.distributions import VonMisesFisher
 from manifold_gen.errors import DataError, UsageError
 from manifold_gen.manifolds import Euclidean, Product, Sphere, Torus
