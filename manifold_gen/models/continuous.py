@@ -28,13 +28,15 @@ CHUNK = 16_384
 # How far a point may lie from itself after going to the base and back, in radians or units: beyond it the steps were
 # too long for its likelihood to mean anything.
 RETURNED = 1e-2
+# With what the points that the fixed steps lose are tried once more.
+FINER = Solver("adaptive", tolerance=1e-5)
 
 
 class ContinuousDistribution(Distribution):
     """What a vector field makes of a base.
 
     ``solver`` is what every call uses unless it names its own. ``score`` goes to the base and back: its residual is
-    how far from itself a point then lies.
+    how far from itself a point then lies; points that do not return are tried again with an adaptive step.
 
     Args:
         manifold: where data and latents live.
@@ -114,7 +116,10 @@ class ContinuousDistribution(Distribution):
     def score(
         self, x: Tensor, context: Tensor | None = None, solver: Solver | None = None, chunk: int = CHUNK
     ) -> ScoreRecord:
-        """``log_prob`` with how far the flow there and back leads away from each point; −inf beyond ``RETURNED``."""
+        """``log_prob`` with how far the flow there and back leads away from each point; −inf beyond ``RETURNED``.
+
+        Points that lie further are tried again with ``FINER``, unless ``solver`` is given.
+        """
         batch = x.shape[: x.dim() - len(self.manifold.shape)]
         rows = x.reshape(-1, *self.manifold.shape)
         context = None if context is None else context.reshape(len(rows), *context.shape[len(batch) :])
@@ -134,19 +139,30 @@ class ContinuousDistribution(Distribution):
         returned = []
         for i in range(0, n, CHUNK):
             here = None if context is None else context[i : i + CHUNK]
-            x = self.decode(z[i : i + CHUNK], here)
-            back = self.decode(self.encode(x, here), here)
-            returned.append(self.manifold.dist(back, x) <= self._tolerance(x))
+            returned.append(self._score_rows(self.decode(z[i : i + CHUNK], here), here, None)[2])
         return torch.cat(returned) if returned else torch.ones(0, dtype=torch.bool)
 
     def _score_rows(self, x: Tensor, context: Tensor | None, solver: Solver | None) -> tuple[Tensor, ...]:
+        log_prob, residual, steps = self._there_and_back(x, context, solver)
+        lost = residual > self._tolerance(x)
+        if solver is None and bool(lost.any()):
+            here = None if context is None else context[lost]
+            again = self._there_and_back(x[lost], here, FINER)
+            log_prob, residual, steps = (
+                old.index_put((lost,), new) for old, new in zip((log_prob, residual, steps), again, strict=True)
+            )
+        converged = residual <= self._tolerance(x)
+        return torch.where(converged, log_prob, -torch.inf), residual, converged, steps
+
+    def _there_and_back(
+        self, x: Tensor, context: Tensor | None, solver: Solver | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Log-density, how far from itself a point returns, and evaluations of the way to the base."""
         path = self.pull_back(x, context, solver)
         with torch.no_grad():
             residual = self.manifold.dist(self.decode(path.x, context, solver), x)
-        converged = residual <= self._tolerance(x)
         log_prob = self.base.log_prob(path.x) + path.log_volume
-        steps = torch.full_like(residual, path.evaluations).to(torch.int64)
-        return torch.where(converged, log_prob, -torch.inf), residual, converged, steps
+        return log_prob, residual, torch.full_like(residual, path.evaluations).to(torch.int64)
 
     def _tolerance(self, x: Tensor) -> Tensor:
         tol = x.new_full(x.shape[: x.dim() - len(self.manifold.shape)], RETURNED)

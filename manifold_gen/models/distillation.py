@@ -23,7 +23,7 @@ from manifold_gen.data.base import Dataset
 from manifold_gen.errors import UsageError
 from manifold_gen.manifolds.base import Manifold
 from manifold_gen.models.continuous import ContinuousDistribution
-from manifold_gen.models.free_form_flow import FreeFormFlow
+from manifold_gen.models.free_form_flow import LARGEST_EXACT_DIM, FreeFormFlow
 from manifold_gen.models.pairs import FlowPairs, flow_pairs
 from manifold_gen.ode import Solver
 from manifold_gen.training import FitResult, TrainingConfig, fit
@@ -48,7 +48,9 @@ class DistilledFlow(FreeFormFlow):
         share: of the training spent on pairs.
         width, depth, frequency, waves, decay, stages, head: of both networks, see ``FreeFormFlow``. With ``stages`` K,
             stage k is also regressed on the teacher's flow from time k/K to (k + 1)/K.
-        volume: of the likelihood that follows; so are all others, see ``FreeFormFlow``.
+        volume: of the likelihood that follows, see ``FreeFormFlow``; ``"auto"`` is ``"inverse"`` in up to three
+            dimensions, where Newton's method is cheap and Jacobians are followed, and ``"surrogate"`` beyond.
+        others: as in ``FreeFormFlow``.
 
     Raises:
         UsageError: fewer ``pair_steps`` than stages, or as ``FreeFormFlow``.
@@ -81,7 +83,7 @@ class DistilledFlow(FreeFormFlow):
         decay: float = 1.0,
         stages: int = 1,
         head: str = "auto",
-        volume: str = "inverse",
+        volume: str = "auto",
         probes: int = 1,
         reconstruction: float = 30.0,
         latent_reconstruction: float = 30.0,
@@ -100,10 +102,14 @@ class DistilledFlow(FreeFormFlow):
     ) -> None:
         hyperparameters = {k: v for k, v in locals().items() if k not in ("self", "manifold", "__class__")}
         own = ("pairs", "near", "pair_steps", "pair_weight", "jacobian_weight", "volume_weight", "share")
-        super().__init__(manifold, **{k: v for k, v in hyperparameters.items() if k not in own})
+        low = manifold.dim <= LARGEST_EXACT_DIM
+        given = {k: v for k, v in hyperparameters.items() if k not in own}
+        given["volume"] = "inverse" if volume == "auto" and low else volume
+        super().__init__(manifold, **given)
         if pair_steps < stages:
             raise UsageError(f"pair_steps is {pair_steps}; expected at least one a stage, there are {stages}")
         self.hyperparameters = hyperparameters
+        self.follows_jacobians = low and bool(jacobian_weight or volume_weight)
         self.pairs: FlowPairs | None = None
 
     def learn_from(
@@ -129,7 +135,7 @@ class DistilledFlow(FreeFormFlow):
         told = self.hyperparameters
         solver = Solver("midpoint", told["pair_steps"] // told["stages"])
         counts = (told["pairs"], told["near"])
-        self.pairs = flow_pairs(teacher, points, context, *counts, solver, told["stages"], seed)
+        self.pairs = flow_pairs(teacher, points, context, *counts, solver, told["stages"], seed, self.follows_jacobians)
 
     # ---- training -----------------------------------------------------------------------------------------------
 
@@ -153,15 +159,16 @@ class DistilledFlow(FreeFormFlow):
     def _pair_losses(self, pairs: FlowPairs) -> dict[str, Tensor]:
         told, manifold = self.hyperparameters, self.manifold
         context = self.context(pairs.context)
-        y, matrix = calculus.jacobian(self.decoder, manifold, pairs.z, context)
-        guess = self.encoder(pairs.x, context)
-        terms = {
-            "pair_decoder": told["pair_weight"] * manifold.dist2(y, pairs.x),
-            "pair_encoder": told["pair_weight"] * manifold.dist2(guess, pairs.z),
-            "pair_jacobian": told["jacobian_weight"] * _relative(pairs.jacobian, matrix),
-        }
-        if told["volume_weight"]:
+        terms = {}
+        if pairs.jacobian is None:
+            y = self.decoder(pairs.z, context)
+        else:
+            y, matrix = calculus.jacobian(self.decoder, manifold, pairs.z, context)
+            terms["pair_jacobian"] = told["jacobian_weight"] * _relative(pairs.jacobian, matrix)
             terms["pair_volume"] = told["volume_weight"] * _volume_error(pairs.jacobian, matrix)
+        guess = self.encoder(pairs.x, context)
+        terms["pair_decoder"] = told["pair_weight"] * manifold.dist2(y, pairs.x)
+        terms["pair_encoder"] = told["pair_weight"] * manifold.dist2(guess, pairs.z)
         if told["stages"] > 1:
             terms["pair_stages"] = told["pair_weight"] * self._stage_errors(pairs, context)
         return terms

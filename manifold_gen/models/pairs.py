@@ -22,13 +22,13 @@ class FlowPairs:
     Attributes:
         z: latents ``(N, *shape)``.
         stops: where they are at times 1/K, 2/K, … 1, ``(N, K, *shape)``; the last are the data points.
-        jacobian: of the whole flow in the tangent frames of both ends, ``(N, n, n)``.
+        jacobian: of the whole flow in the tangent frames of both ends, ``(N, n, n)``; ``None`` where nobody asked.
         context: what the flow was conditioned on, one row a latent.
     """
 
     z: Tensor
     stops: Tensor
-    jacobian: Tensor
+    jacobian: Tensor | None
     context: Tensor | None = None
 
     @property
@@ -42,14 +42,16 @@ class FlowPairs:
     def take(self, rows: Tensor) -> FlowPairs:
         """The pairs at ``rows``."""
         context = None if self.context is None else self.context[rows]
-        return FlowPairs(self.z[rows], self.stops[rows], self.jacobian[rows], context)
+        jacobian = None if self.jacobian is None else self.jacobian[rows]
+        return FlowPairs(self.z[rows], self.stops[rows], jacobian, context)
 
     def to(self, like: Tensor) -> FlowPairs:
         """The same pairs with the dtype and on the device of ``like``."""
         context = None if self.context is None else self.context.to(like.device)
         if context is not None and context.is_floating_point():
             context = context.to(like.dtype)
-        return FlowPairs(self.z.to(like), self.stops.to(like), self.jacobian.to(like), context)
+        jacobian = None if self.jacobian is None else self.jacobian.to(like)
+        return FlowPairs(self.z.to(like), self.stops.to(like), jacobian, context)
 
 
 def flow_pairs(
@@ -61,6 +63,7 @@ def flow_pairs(
     solver: Solver,
     stages: int = 1,
     seed: int = 0,
+    jacobians: bool = True,
 ) -> FlowPairs:
     """Follow ``count`` latents of the base, and the latents of ``near`` of the ``points``, to the data.
 
@@ -72,6 +75,7 @@ def flow_pairs(
         solver: of each stage.
         stages: K.
         seed: of the latents and of the choice of points.
+        jacobians: whether to follow n tangents along with each latent.
     """
     like = next(iter(teacher.parameters()))
     rows = torch.randperm(len(points), generator=seeds.generator(seed, _ROWS))[:near].to(points.device)
@@ -80,17 +84,30 @@ def flow_pairs(
     z = teacher.base.sample(count, generator=seeds.generator(seed, _LATENTS, device=like.device)).to(like)
     back = _transport(teacher, chosen, there, 1.0, 0.0, Solver(solver.method, solver.steps * stages))
     z, context = torch.cat([z, back]), None if context is None else torch.cat([context[drawn], there])
+    follow = _followed if jacobians else _passed
     parts = [
-        _followed(teacher, z[i : i + CHUNK], None if context is None else context[i : i + CHUNK], solver, stages)
+        follow(teacher, z[i : i + CHUNK], None if context is None else context[i : i + CHUNK], solver, stages)
         for i in range(0, len(z), CHUNK)
     ]
-    stops, jacobian = (torch.cat(column) for column in zip(*parts, strict=True))
-    return FlowPairs(z, stops, jacobian, context)
+    stops, found = zip(*parts, strict=True)
+    return FlowPairs(z, torch.cat(stops), torch.cat(found) if jacobians else None, context)
+
+
+def _passed(
+    teacher: ContinuousDistribution, z: Tensor, context: Tensor | None, solver: Solver, stages: int
+) -> tuple[Tensor, None]:
+    """Where the latents are after each stage."""
+    stops = []
+    for k in range(stages):
+        z = _transport(teacher, z, context, k / stages, (k + 1) / stages, solver)
+        stops.append(z)
+    return torch.stack(stops, 1), None
 
 
 def _followed(
     teacher: ContinuousDistribution, z: Tensor, context: Tensor | None, solver: Solver, stages: int
 ) -> tuple[Tensor, Tensor]:
+    """The same, with the Jacobian of all stages together."""
     manifold, stops = teacher.manifold, []
     x, moved = z, calculus.frame(manifold, z)
     for k in range(stages):
