@@ -35,17 +35,16 @@ _FITS: dict[str, MixtureFit] = {
 
 def mixture_fit(manifold: Manifold) -> MixtureFit:
     """The EM of the family for a manifold: Kent on S², von Mises–Fisher on other spheres, von Mises products on tori,
-    matrix Fisher on SO(3), wrapped normals elsewhere.
+    matrix Fisher on SO(3), wrapped normals elsewhere and on products.
 
     Example:
         >>> from manifold_gen.manifolds import Sphere
         >>> mixture_fit(Sphere(2)).__name__
         'fit_kent_mixture'
     """
-    for key in (manifold.spec, manifold.spec.partition(":")[0]):
-        if key in _FITS:
-            return _FITS[key]
-    return partial(fit_wrapped_normal_mixture, manifold)
+    keys = (manifold.spec, manifold.spec.partition(":")[0])
+    known = [_FITS[key] for key in keys if key in _FITS and len(manifold.factors) == 1]
+    return known[0] if known else partial(fit_wrapped_normal_mixture, manifold)
 
 
 def fit_mixture(

@@ -28,8 +28,8 @@ class ExponentialFamily(Protocol):
     def statistics(self, x: Tensor) -> Tensor:
         """Sufficient statistics T(x), ``(N, p)``."""
 
-    def from_moments(self, moments: Tensor, kappa_max: float) -> Family:
-        """The members of maximum likelihood for mean statistics ``(K, p)``."""
+    def from_moments(self, moments: Tensor, kappa_max: float, start: Family | None = None) -> Family:
+        """The members of maximum likelihood for mean statistics ``(K, p)``, sought from those of ``start``."""
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,7 @@ def _run(
         history.append(score)
         if len(history) > 1 and history[-1] - history[-2] < settings.tolerance:
             break
-        state = _maximise(family, statistics, responsibility, settings)
+        state = _maximise(family, statistics, responsibility, settings, state.family)
     return state, history
 
 
@@ -181,11 +181,17 @@ def _expect(statistics: Tensor, state: _State) -> tuple[Tensor, float]:
     return torch.exp(joint - evidence), float(evidence.mean())
 
 
-def _maximise(family: ExponentialFamily, statistics: Tensor, responsibility: Tensor, settings: EMSettings) -> _State:
+def _maximise(
+    family: ExponentialFamily,
+    statistics: Tensor,
+    responsibility: Tensor,
+    settings: EMSettings,
+    start: Family | None = None,
+) -> _State:
     count = responsibility.sum(0)
     moments = (responsibility.mT @ statistics) / count.clamp(min=1e-300).unsqueeze(-1)
     floor = settings.weight_floor / count.shape[0]
-    return _State(family.from_moments(moments, settings.kappa_max), floored_weights(count, floor))
+    return _State(family.from_moments(moments, settings.kappa_max, start), floored_weights(count, floor))
 
 
 def floored_weights(count: Tensor, floor: float) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Self
 
 import torch
@@ -16,7 +17,6 @@ from manifold_gen.distributions.quadrature import RULE, LogIntegral, log_bessel,
 from manifold_gen.manifolds.rotations import SO3
 from manifold_gen.manifolds.sphere import Sphere
 
-_AXIS_STEPS = 1
 _NEGLIGIBLE = 40.0  # exp(−40) is below rounding
 
 
@@ -107,29 +107,45 @@ class Kent(Family):
         return eta, log_kent_constant(self.kappa, self.beta).to(first) + self.kappa
 
     @classmethod
-    def from_moments(cls, moments: Tensor, kappa_max: float) -> Self:
+    def from_moments(cls, moments: Tensor, kappa_max: float, start: Self | None = None) -> Self:
         """Maximum likelihood for mean statistics ``(K, 12)``, with κ + 2β at most ``kappa_max``.
 
-        Axes start at Kent's moment estimate; then axes and concentrations improve in turns.
+        Axes start at Kent's moment estimate and concentrations at those of ``start``; then both improve in turns. The
+        likelihood is at least that of ``start``.
         """
         mean, second = moments[:, :3], moments[:, 3:].unflatten(-1, (3, 3))
         length = torch.linalg.vector_norm(mean, dim=-1, keepdim=True)
         pole = torch.eye(3, dtype=mean.dtype, device=mean.device)[0]
         axes = _completed(torch.where(length > 0, mean / torch.where(length > 0, length, 1.0), pole), second)
-        kappa, beta = _concentrations(axes, mean, second, kappa_max)
-        best = _score(axes, kappa, beta, mean, second)
-        for _ in range(_AXIS_STEPS):
-            turned = _turned(axes, kappa, beta, mean, second)
-            start = torch.stack([kappa - 2 * beta, kappa + 2 * beta], -1)
-            new_kappa, new_beta = _concentrations(turned, mean, second, kappa_max, start)
-            score = _score(turned, new_kappa, new_beta, mean, second)
-            better = score > best
-            if not bool((score > best + 1e-13 * best.abs()).any()):
-                break
-            axes = torch.where(better[:, None, None], turned, axes)
-            kappa, beta = torch.where(better, new_kappa, kappa), torch.where(better, new_beta, beta)
-            best = torch.where(better, score, best)
-        return cls(axes, kappa, beta)
+        known = None if start is None else _scored(start, mean, second)
+        found = _fitted(axes, mean, second, kappa_max, None if known is None else known.precision)
+        turned = _fitted(_turned(found, mean, second), mean, second, kappa_max, found.precision)
+        best = found.or_better(turned) if known is None else known.or_better(found).or_better(turned)
+        return cls(best.axes, best.kappa, best.beta)
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """Axes, precisions (κ − 2β, κ + 2β) ``(K, 2)`` and the mean log-likelihoods ``(K,)`` that they reach."""
+
+    axes: Tensor
+    precision: Tensor
+    score: Tensor
+
+    @property
+    def kappa(self) -> Tensor:
+        return self.precision.mean(-1)
+
+    @property
+    def beta(self) -> Tensor:
+        return (self.precision[..., 1] - self.precision[..., 0]) / 4
+
+    def or_better(self, other: _Candidate) -> _Candidate:
+        """Each member from the candidate where it is more likely."""
+        better = other.score > self.score
+        axes = torch.where(better[:, None, None], other.axes, self.axes)
+        precision = torch.where(better.unsqueeze(-1), other.precision, self.precision)
+        return _Candidate(axes, precision, torch.maximum(self.score, other.score))
 
 
 def log_kent_constant(kappa: Tensor, beta: Tensor) -> Tensor:
@@ -173,25 +189,24 @@ def _log_constant(precision: Tensor) -> LogIntegral:
     return log_integral(terms + log_weight, slopes, (q.square() * bend / 16)[..., None, None] * sign)
 
 
-def _concentrations(
-    axes: Tensor, mean: Tensor, second: Tensor, kappa_max: float, start: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
-    """κ and β of maximum likelihood for given axes; ``start`` is (κ − 2β, κ + 2β)."""
-    deficit, oval = 1 - (axes[..., 0] * mean).sum(-1), _ovalness(axes, second)
-    spread = torch.stack([deficit + oval / 2, deficit - oval / 2], -1)
-    least, most = fit_precisions(spread, _log_constant, kappa_max, start).unbind(-1)
-    return (least + most) / 2, (most - least) / 4
+def _scored(known: Kent, mean: Tensor, second: Tensor) -> _Candidate:
+    kappa, beta = known.kappa.double(), known.beta.double()
+    precision = torch.stack([kappa - 2 * beta, kappa + 2 * beta], -1)
+    constant = log_kent_constant(kappa, beta)
+    return _Candidate(known.axes, precision, -0.5 * (precision * _spread(known.axes, mean, second)).sum(-1) - constant)
 
 
-def _score(axes: Tensor, kappa: Tensor, beta: Tensor, mean: Tensor, second: Tensor) -> Tensor:
-    """Mean log-likelihood for given moments, ``(K,)``."""
+def _fitted(axes: Tensor, mean: Tensor, second: Tensor, kappa_max: float, start: Tensor | None = None) -> _Candidate:
+    """Concentrations of maximum likelihood for given axes, sought from the precisions ``start``."""
+    return _Candidate(axes, *fit_precisions(_spread(axes, mean, second), _log_constant, kappa_max, start))
+
+
+def _spread(axes: Tensor, mean: Tensor, second: Tensor) -> Tensor:
+    """Mean squared coordinates along γ₂ and γ₃, whose halves times the precisions are the exponent, ``(K, 2)``."""
     deficit = 1 - (axes[..., 0] * mean).sum(-1)
-    return -kappa * deficit + beta * _ovalness(axes, second) - log_kent_constant(kappa, beta)
-
-
-def _ovalness(axes: Tensor, second: Tensor) -> Tensor:
     squares = torch.einsum("kij,kil,klj->kj", axes, second, axes)
-    return squares[:, 1] - squares[:, 2]
+    half = (squares[:, 1] - squares[:, 2]) / 2
+    return torch.stack([deficit + half, deficit - half], -1)
 
 
 def _completed(first: Tensor, second: Tensor) -> Tensor:
@@ -202,8 +217,9 @@ def _completed(first: Tensor, second: Tensor) -> Tensor:
     return torch.stack([first, across[..., 0], torch.linalg.cross(first, across[..., 0])], -1)
 
 
-def _turned(axes: Tensor, kappa: Tensor, beta: Tensor, mean: Tensor, second: Tensor) -> Tensor:
+def _turned(found: _Candidate, mean: Tensor, second: Tensor) -> Tensor:
     """γ₁ tilted towards γ₂ and γ₃ by Newton's method with the diagonal of the Hessian, then completed."""
+    axes, kappa, beta = found.axes, found.kappa, found.beta
     b = (axes.mT @ mean.unsqueeze(-1)).squeeze(-1)
     s = axes.mT @ second @ axes
     pull = kappa * b[:, 0]

@@ -133,10 +133,15 @@ def fit_kernel_density(
 
 def kernels(manifold: Manifold, centres: Tensor, bandwidth: float) -> Family:
     """One kernel for each of ``(m, *shape)`` centres; which family is asked of the manifold's ``spec``."""
-    family = _KERNELS.get(manifold.spec.partition(":")[0])
+    family = _exponential_family(manifold)
     if family is None:
         return WrappedNormal(manifold, centres, bandwidth)
     return family(centres, bandwidth**-2)
+
+
+def _exponential_family(manifold: Manifold) -> Callable[[Tensor, float], Family] | None:
+    """From the spec's name before the dimension; a product's spec begins with that of its first factor."""
+    return _KERNELS.get(manifold.spec.partition(":")[0]) if len(manifold.factors) == 1 else None
 
 
 def _member_log_prob(family: Family) -> Callable[[Tensor], Tensor]:
@@ -148,9 +153,7 @@ def _member_log_prob(family: Family) -> Callable[[Tensor], Tensor]:
 
 
 def _largest_bandwidth(manifold: Manifold) -> float:
-    if manifold.spec.partition(":")[0] in _KERNELS:
-        return math.inf
-    return largest_scale(manifold)
+    return largest_scale(manifold) if _exponential_family(manifold) is None else math.inf
 
 
 def _subset(x: Tensor, most: int, seed: int, stream: int) -> Tensor:

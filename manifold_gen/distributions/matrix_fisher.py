@@ -103,8 +103,8 @@ class MatrixFisher(Family):
         return eta.flatten(-2), self._log_constant().to(trace) + trace / 2 + self.manifold.log_volume
 
     @classmethod
-    def from_moments(cls, moments: Tensor, kappa_max: float) -> Self:
-        """Maximum likelihood for mean matrices ``(K, 9)``, with precisions at most ``kappa_max``."""
+    def from_moments(cls, moments: Tensor, kappa_max: float, start: Self | None = None) -> Self:
+        """Maximum likelihood for mean matrices ``(K, 9)``, precisions at most ``kappa_max``, sought from ``start``."""
         left, length, right = torch.linalg.svd(moments.unflatten(-1, (3, 3)))
         sides = torch.linalg.det(left @ right).sign()
         proper = torch.ones_like(length)
@@ -112,7 +112,8 @@ class MatrixFisher(Family):
         loc = (left * proper.unsqueeze(-2)) @ right
         deficit = 1 - length * proper
         spread = deficit.sum(-1, keepdim=True) - 2 * deficit
-        values = fit_precisions(spread, log_fisher_constant, kappa_max)
+        near = None if start is None else torch.linalg.eigvalsh(start.precision)
+        values, _ = fit_precisions(spread, log_fisher_constant, kappa_max, near)
         return cls(loc, right.mT @ (values.unsqueeze(-1) * right))
 
 

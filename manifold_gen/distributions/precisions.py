@@ -16,6 +16,7 @@ from manifold_gen.distributions.quadrature import LogIntegral
 
 LOWEST = 1e-5  # a precision below this is as good as none
 _STEPS = 60
+_STEPS_ON = 4  # from a given start, as in EM, whose next step goes on from the result
 _FACTOR = 32.0
 _ENOUGH = 1e-11  # twice the log-likelihood that a Newton step would gain
 _SMALLEST_DAMPING = 1e-4
@@ -23,37 +24,38 @@ _SMALLEST_DAMPING = 1e-4
 
 def fit_precisions(
     spread: Tensor, normaliser: Callable[[Tensor], LogIntegral], upper: float, start: Tensor | None = None
-) -> Tensor:
-    """Precisions ``LOWEST`` ≤ λ₁ ≤ … ≤ λ_m ≤ ``upper`` that maximise −½ Σ λᵢ v̄ᵢ − log c(λ).
+) -> tuple[Tensor, Tensor]:
+    """Precisions ``LOWEST`` ≤ λ₁ ≤ … ≤ λ_m ≤ ``upper`` that maximise −½ Σ λᵢ v̄ᵢ − log c(λ), and that maximum ``(K,)``.
 
-    Newton's method, confined to the bounds and damped where it would lose, until the step promises nothing more.
+    Newton's method, confined to the bounds and damped where it would lose, until the step promises
+    nothing more; members that are done are not evaluated again.
 
     Args:
         spread: mean squared coordinates v̄, ``(K, m)``, descending along the last axis.
         normaliser: log c with two derivatives, for λ ``(K, m)``.
         upper: largest precision.
-        start: where to begin, ``(K, m)``; default: the Gaussian solution λ = 1 / v̄.
+        start: where to begin, ``(K, m)``, for a few steps that gain but need not reach the maximum; default: the
+            Gaussian solution λ = 1 / v̄.
     """
     precision = (1 / spread.clamp(min=1 / upper) if start is None else start).clamp(LOWEST, upper)
     value, slope, bend = _objective(precision, spread, normaliser)
     damping = torch.ones_like(value)
-    for _ in range(_STEPS):
+    for _ in range(_STEPS if start is None else _STEPS_ON):
         step = _newton(precision, slope, bend, upper)
-        if float((slope * step).sum(-1).amax()) < _ENOUGH:
+        unfinished = ((slope * step).sum(-1) >= _ENOUGH) & (damping >= _SMALLEST_DAMPING)
+        row = unfinished.nonzero().squeeze(-1)
+        if not row.numel():
             break
-        trial = precision + damping.unsqueeze(-1) * step
-        trial = torch.minimum(torch.maximum(trial, precision / _FACTOR), precision * _FACTOR)
-        trial = trial.clamp(LOWEST, upper).cummax(-1).values
-        at_trial = _objective(trial, spread, normaliser)
-        better = at_trial[0] > value
-        precision = torch.where(better.unsqueeze(-1), trial, precision)
-        value = torch.where(better, at_trial[0], value)
-        slope = torch.where(better.unsqueeze(-1), at_trial[1], slope)
-        bend = torch.where(better[:, None, None], at_trial[2], bend)
-        damping = torch.where(better, (2 * damping).clamp(max=1.0), damping / 4)
-        if float(damping.amax()) < _SMALLEST_DAMPING:
-            break
-    return precision
+        at = precision[row]
+        trial = at + damping[row].unsqueeze(-1) * step[row]
+        trial = torch.minimum(torch.maximum(trial, at / _FACTOR), at * _FACTOR).clamp(LOWEST, upper).cummax(-1).values
+        new_value, new_slope, new_bend = _objective(trial, spread[row], normaliser)
+        better = new_value > value[row]
+        damping[row] = torch.where(better, (2 * damping[row]).clamp(max=1.0), damping[row] / 4)
+        won = row[better]
+        precision[won], value[won] = trial[better], new_value[better]
+        slope[won], bend[won] = new_slope[better], new_bend[better]
+    return precision, value
 
 
 def _objective(

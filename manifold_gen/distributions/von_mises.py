@@ -98,8 +98,8 @@ class VonMisesProduct(Family):
         return eta, (kappa + torch.special.i0e(kappa).log()).sum(-1) + loc.shape[-1] * _LOG_TWO_PI
 
     @classmethod
-    def from_moments(cls, moments: Tensor, kappa_max: float) -> Self:
-        """Maximum likelihood for mean statistics ``(K, 2n)``, with kappa at most ``kappa_max``."""
+    def from_moments(cls, moments: Tensor, kappa_max: float, start: Self | None = None) -> Self:
+        """Maximum likelihood for mean statistics ``(K, 2n)``, with kappa at most ``kappa_max``; needs no ``start``."""
         cosine, sine = moments.chunk(2, -1)
         return cls(torch.atan2(sine, cosine), concentration(torch.hypot(cosine, sine), 0.0, kappa_max))
 

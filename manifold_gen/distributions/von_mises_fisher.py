@@ -102,8 +102,8 @@ class VonMisesFisher(Family):
         return kappa.unsqueeze(-1) * self.loc, log_bessel.to(kappa) + kappa + self.manifold.log_volume
 
     @classmethod
-    def from_moments(cls, moments: Tensor, kappa_max: float) -> Self:
-        """Maximum likelihood for mean points ``(K, n + 1)``, with kappa at most ``kappa_max``."""
+    def from_moments(cls, moments: Tensor, kappa_max: float, start: Self | None = None) -> Self:
+        """Maximum likelihood for mean points ``(K, n + 1)``, with kappa at most ``kappa_max``; needs no ``start``."""
         length = torch.linalg.vector_norm(moments, dim=-1, keepdim=True)
         pole = torch.nn.functional.one_hot(torch.zeros_like(length[..., 0], dtype=torch.long), moments.shape[-1])
         loc = torch.where(length > 0, moments / torch.where(length > 0, length, 1.0), pole.to(moments))

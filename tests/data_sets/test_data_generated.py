@@ -5,7 +5,7 @@ import torch
 
 from manifold_gen.data import list_datasets, load_dataset
 
-GENERATED = [s for s in list_datasets() if s.name.startswith(("so3_mixture", "checkerboard"))]
+GENERATED = [s for s in list_datasets() if s.name.startswith(("so3_", "checkerboard", "hyperbolic_"))]
 
 
 @pytest.mark.parametrize("source", GENERATED, ids=lambda source: source.name)

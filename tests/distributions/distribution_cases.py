@@ -8,6 +8,9 @@ import torch
 
 from manifold_gen.distributions import (
     Distribution,
+    Kent,
+    KernelDensity,
+    MatrixFisher,
     Mixture,
     TorusHistogram,
     Uniform,
@@ -15,6 +18,8 @@ from manifold_gen.distributions import (
     VonMisesProduct,
     WrappedNormal,
     default_base,
+    hyperbolic_checkerboard,
+    hyperbolic_mixture,
     so3_checkerboard,
     so3_mixture,
     sphere_checkerboard,
@@ -65,11 +70,16 @@ SMOOTH: dict[str, Callable[[], Distribution]] = {
     "mixture-torus": von_mises_mixture,
     "mixture-sphere": fisher_mixture,
     "mixture-so3": lambda: so3_mixture(4),
+    "kent": lambda: Kent(torch.eye(3), 50.0, 25.0),
+    "matrix-fisher": lambda: MatrixFisher(torch.eye(3), torch.diag(torch.tensor([0.0, 20.0, 50.0]))),
+    "mixture-hyperbolic": lambda: hyperbolic_mixture(5),
+    "kernel-density": lambda: KernelDensity(Sphere(2), Sphere(2).random_uniform(20, generator=generator(4)), 0.3),
 }
 JUMPS: dict[str, Callable[[], Distribution]] = {
     "histogram": histogram,
     "checkerboard-torus": torus_checkerboard,
     "checkerboard-sphere": sphere_checkerboard,
     "checkerboard-so3": so3_checkerboard,
+    "checkerboard-hyperbolic": hyperbolic_checkerboard,
 }
 ALL = {**SMOOTH, **JUMPS}
