@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from manifold_gen.errors import KernelUnknownError
+from manifold_gen.errors import KernelUnknownError, UsageError
 from manifold_gen.manifolds import Lorentz, Manifold, from_spec
 
 COMPACT = ["torus:1", "sphere:1", "sphere:2", "sphere:3", "sphere:4", "so3"]
@@ -168,3 +168,19 @@ def test_an_unknown_kernel_is_named_with_its_remedy(method: str) -> None:
     arguments = (x, 0.1) if method == "sample_heat_kernel" else (x, x, 0.1)
     with pytest.raises(KernelUnknownError, match=r"known on lorentz:4; .* implicit score matching"):
         getattr(m, method)(*arguments)
+
+
+@pytest.mark.parametrize("spec", ["sphere:2", "so3", "torus:1", "euclidean:2", "poincare:2", "so3 x torus:2"])
+def test_times_that_cannot_be(spec: str) -> None:
+    """A number is refused; an entry of a tensor leaves a mark in its own row alone."""
+    m = from_spec(spec)
+    x = m.origin(2)
+    for t in (0.0, -1.0, math.nan):
+        with pytest.raises(UsageError, match="time must be positive"):
+            m.heat_kernel(x, x, t)
+        with pytest.raises(UsageError, match="time must be positive"):
+            m.sample_heat_kernel(x, t)
+    t = torch.tensor([-1.0, 1.0])
+    for values in (m.heat_kernel(x, x, t), m.heat_kernel_score(x, x, t), m.sample_heat_kernel(x, t)):
+        assert values[0].isnan().any()
+        assert values[1].isfinite().all()

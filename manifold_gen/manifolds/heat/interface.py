@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
-from manifold_gen.errors import KernelUnknownError
+from manifold_gen.errors import KernelUnknownError, UsageError
 
 
 class HeatKernel:
@@ -26,10 +28,12 @@ class HeatKernel:
 
         Args:
             x, y: points ``(*batch, *shape)``, broadcast against each other.
-            t: times > 0, a number or a tensor that broadcasts to ``(*batch,)``; made for 1e-5 to 20.
+            t: times > 0, a number or a tensor that broadcasts to ``(*batch,)``; made for 1e-5 to 20. A negative
+                entry of a tensor gives NaN, not an error, and zero has no density: to look would wait for the device.
 
         Raises:
             KernelUnknownError: no formula is known here.
+            UsageError: t is a number and not positive.
         """
         raise self._unknown()
 
@@ -57,5 +61,14 @@ class HeatKernel:
 
 
 def as_times(t: Tensor | float, like: Tensor) -> Tensor:
-    """``t`` as a tensor of the floating type and on the device of ``like``."""
-    return torch.as_tensor(t, dtype=like.dtype, device=like.device)
+    """``t`` as a tensor of the floating type and on the device of ``like``; NaN where it is negative.
+
+    A number is refused instead; to look into a tensor would wait for the device.
+
+    Raises:
+        UsageError: a number that is not positive.
+    """
+    if not isinstance(t, Tensor) and not t > 0:
+        raise UsageError(f"Brownian motion was asked for time {t}; a time must be positive")
+    times = torch.as_tensor(t, dtype=like.dtype, device=like.device)
+    return torch.where(times >= 0, times, math.nan)

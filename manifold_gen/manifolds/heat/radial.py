@@ -74,6 +74,7 @@ class RadialHeatKernel(WidensHalf, HeatKernel):
         x = x.expand(*batch, *self.shape)
         with torch.no_grad():
             radius = law.radius(t.expand(batch), generator)
+            radius = torch.where(t.isnan(), t, radius)  # a bisection or a table forgets that there was no time
             direction = torch.randn(*batch, self.dim, generator=generator, dtype=x.dtype, device=x.device)
             direction = direction / torch.linalg.vector_norm(direction, dim=-1, keepdim=True)
         return self.expmap(x, self.from_coordinates(x, radius.unsqueeze(-1) * direction))
