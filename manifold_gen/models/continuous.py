@@ -11,6 +11,7 @@ Nickel, *Riemannian continuous normalizing flows*, 2020).
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -28,15 +29,15 @@ CHUNK = 16_384
 # How far a point may lie from itself after going to the base and back, in radians or units: beyond it the steps were
 # too long for its likelihood to mean anything.
 RETURNED = 1e-2
-# With what the points that the fixed steps lose are tried once more.
-FINER = Solver("adaptive", tolerance=1e-5)
+# Points that the steps of the model's solver lose are tried once more with so many for each.
+FINER = 4
 
 
 class ContinuousDistribution(Distribution):
     """What a vector field makes of a base.
 
     ``solver`` is what every call uses unless it names its own. ``score`` goes to the base and back: its residual is
-    how far from itself a point then lies; points that do not return are tried again with an adaptive step.
+    how far from itself a point then lies; points that do not return are tried again with shorter steps.
 
     Args:
         manifold: where data and latents live.
@@ -118,7 +119,7 @@ class ContinuousDistribution(Distribution):
     ) -> ScoreRecord:
         """``log_prob`` with how far the flow there and back leads away from each point; −inf beyond ``RETURNED``.
 
-        Points that lie further are tried again with ``FINER``, unless ``solver`` is given.
+        Points that lie further are tried again with ``FINER`` steps for one, unless ``solver`` is given.
         """
         batch = x.shape[: x.dim() - len(self.manifold.shape)]
         rows = x.reshape(-1, *self.manifold.shape)
@@ -147,7 +148,7 @@ class ContinuousDistribution(Distribution):
         lost = residual > self._tolerance(x)
         if solver is None and bool(lost.any()):
             here = None if context is None else context[lost]
-            again = self._there_and_back(x[lost], here, FINER)
+            again = self._there_and_back(x[lost], here, replace(self.solver, steps=FINER * self.solver.steps))
             log_prob, residual, steps = (
                 old.index_put((lost,), new) for old, new in zip((log_prob, residual, steps), again, strict=True)
             )
