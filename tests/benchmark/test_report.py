@@ -168,7 +168,7 @@ def test_evaluations_at_which_quality_settles(tmp_path):
     }
     group = results_of(tmp_path, {RIVAL: [0.5]}).of(RIVAL)
     group.results[0].record["metrics"]["mmd"] = mmd
-    # 0.08 − 0.05 is above 2 √(0.01² + 0.01²) = 0.028
+    # 0.08 − 0.05 is above 5 % of 0.3 − 0.05
     assert (settling(group).evaluations, settling(group).exact) == (4, True)
     mmd["4"] = fake_results.pair(0.2, 0.01)
     assert (settling(group).evaluations, settling(group).exact) == (8, False)

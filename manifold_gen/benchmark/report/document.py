@@ -28,11 +28,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A table; where a column's title has two lines, the second is set smaller."""
+    """A table; where a column's title has two lines, the second is set smaller. ``words`` are columns of words."""
 
     columns: Sequence[str]
     rows: Sequence[Row]
-    caption: str = ""
+    words: Sequence[int] = ()
 
 
 @dataclass(frozen=True)

@@ -64,10 +64,10 @@ def _block(block: Block, folder: str) -> str:
 
 
 def _table(table: Table) -> str:
-    aligned = ["---", *["---:"] * (len(table.columns) - 1)]
+    aligned = ["---" if place in (0, *table.words) else "---:" for place in range(len(table.columns))]
     lines = [_line([plain(column) for column in table.columns]), _line(aligned)]
     lines += [_line([_words(entry) for entry in row.entries]) for row in table.rows]
-    return "\n".join(lines) + (f"\n\n{plain(table.caption)}" if table.caption else "")
+    return "\n".join(lines)
 
 
 def _line(cells: Sequence[str]) -> str:

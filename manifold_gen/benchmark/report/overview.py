@@ -14,7 +14,8 @@ from manifold_gen.benchmark.report.results import DataResults, Result, method_ti
 _READING = (
     "Every method met the same rows of a data set at the same seed, and was given the same training time; a student's "
     "includes its teacher's. Values are means ± standard deviations over seeds, where there is one seed the value with "
-    "its standard error over test points in brackets. Bold: the best of the column; bold with an asterisk: not told "
+    "its standard error over test points in brackets. NLL, MMD, W₁ and W₂ are better lower, coverage higher, C2ST and "
+    "1-NN near 0.5. Bold: the best of the column; bold with an asterisk: not told "
     "apart from it (mean difference paired over seeds within two standard errors). A row with fewer seeds than the "
     "fullest is not marked. A struck-through likelihood is invalid for the reason given (points without preimage, or "
     "a density that does not integrate to one) and is never the best. MMD is biased with a geodesic Gaussian kernel: "
@@ -103,10 +104,8 @@ def _failures(results: Sequence[Result]) -> list[Block]:
     rows = []
     for (name, method, reason), _ in sorted(counted.items()):
         seeds = sorted(r.seed for r in failed if (r.spec["data"], r.spec["method"]) == (name, method))
-        rows.append(
-            Row([Entry(name), Entry(method_title(method)), Entry(", ".join(map(str, seeds))), Entry("", remark=reason)])
-        )
-    return [Heading(2, "Failed cells"), Table(["data", "method", "seeds", "reason"], rows)]
+        rows.append(Row([Entry(name), Entry(method_title(method)), Entry(", ".join(map(str, seeds))), Entry(reason)]))
+    return [Heading(2, "Failed cells"), Table(["data", "method", "seeds", "reason"], rows, words=(1, 2, 3))]
 
 
 def _label(result: Result) -> str:

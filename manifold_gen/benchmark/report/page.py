@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from html import escape
 
 from manifold_gen.benchmark.report.document import (
@@ -38,21 +39,22 @@ dl { display: grid; grid-template-columns: minmax(7rem, max-content) minmax(0, 1
 dt { color: var(--faint); }
 dd { margin: 0; }
 .scroll { overflow-x: auto; margin: .5rem 0 1rem; }
-table { border-collapse: collapse; font-size: .8rem; line-height: 1.35; font-variant-numeric: tabular-nums;
+table { border-collapse: collapse; font-size: .79rem; line-height: 1.35; font-variant-numeric: tabular-nums;
   border-top: 2px solid var(--rule); border-bottom: 2px solid var(--rule); }
-caption { caption-side: bottom; text-align: left; color: var(--faint); padding-top: .5rem; }
-caption span { display: block; position: sticky; left: 0; max-width: min(46rem, calc(100vw - 2rem)); }
-th, td { padding: .3rem .5rem; text-align: right; vertical-align: top; white-space: nowrap; }
+th, td { padding: .3rem .42rem; text-align: right; vertical-align: top; white-space: nowrap; }
 thead th { vertical-align: bottom; font-weight: 600; border-bottom: 1px solid var(--rule); }
 thead small { display: block; font-weight: 400; color: var(--faint); }
 tbody th { text-align: left; font-weight: 400; position: sticky; left: 0; background: #fff;
-  white-space: normal; min-width: 11rem; max-width: 24rem; }
+  white-space: normal; min-width: 9.5rem; max-width: 24rem; }
 th:first-child { padding-left: 0; text-align: left; }
 tbody tr + tr > * { border-top: 1px solid #ececec; }
 tr.published > *, tr.reference > * { color: var(--faint); }
 tr.first > * { border-top: 1px solid var(--rule) !important; }
 td small, th small { display: block; font-size: .92em; color: var(--faint); white-space: normal; }
 td small { min-width: 9rem; max-width: 16rem; margin-left: auto; }
+td.words, th.words { text-align: left; }
+td.words { white-space: normal; min-width: 5rem; max-width: 44rem; }
+td.words small { margin-left: 0; }
 td.invalid small { color: var(--bad); }
 td.invalid s { color: var(--faint); }
 figure { margin: 0; }
@@ -111,17 +113,25 @@ def _block(block: Block) -> str:
 
 
 def _table(table: Table) -> str:
-    head = "".join(f'<th scope="col">{_title(column)}</th>' for column in table.columns)
+    looks = ["words" if place in table.words else "" for place in range(len(table.columns))]
+    head = "".join(_cell("th", _title(c), look, ' scope="col"') for c, look in zip(table.columns, looks, strict=True))
     rows, before = [], None
     for row in table.rows:
-        rows.append(_row(row, first=before is not None and row.kind != before))
+        rows.append(_row(row, looks, first=before is not None and row.kind != before))
         before = row.kind
-    caption = f"<caption><span>{escape(table.caption)}</span></caption>" if table.caption else ""
     # a box that scrolls is reached by the keyboard
     return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="table"><table>{caption}'
+        '<div class="scroll" tabindex="0" role="region" aria-label="table"><table>'
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
     )
+
+
+def _cell(kind: str, inside: str, look: str, more: str = "") -> str:
+    return f"<{kind}{_class(look)}{more}>{inside}</{kind}>"
+
+
+def _class(words: str) -> str:
+    return f' class="{words.strip()}"' if words.strip() else ""
 
 
 def _title(text: str) -> str:
@@ -129,13 +139,11 @@ def _title(text: str) -> str:
     return escape(first) + (f"<small>{escape(second)}</small>" if second else "")
 
 
-def _row(row: Row, first: bool) -> str:
+def _row(row: Row, looks: Sequence[str], first: bool) -> str:
     name, *values = row.entries
-    kind = " ".join(word for word in (row.kind, "first" if first else "") if word)
-    start = f'<tr class="{kind}">' if kind else "<tr>"
-    head = f'<th scope="row">{_words(name)}</th>'
-    cells = "".join(f"<td{' class=' + chr(34) + v.look + chr(34) if v.look else ''}>{_words(v)}</td>" for v in values)
-    return f"{start}{head}{cells}</tr>"
+    head = _cell("th", _words(name), "", ' scope="row"')
+    cells = "".join(_cell("td", _words(v), f"{v.look} {look}") for v, look in zip(values, looks[1:], strict=True))
+    return f"<tr{_class(f'{row.kind} first' if first else row.kind)}>{head}{cells}</tr>"
 
 
 def _words(entry: Entry) -> str:

@@ -60,14 +60,14 @@ class Column:
 
 
 _COLUMNS = (
-    Column("NLL\nnats, lower", _metric("nll"), _lower, "nll"),
+    Column("NLL\nnats", _metric("nll"), _lower, "nll"),
     Column("gap to exact\nnats", _metric("gap")),
-    Column("MMD, 1 evaluation\nlower", one_evaluation, _lower, "mmd"),
-    Column("MMD, default\nlower", default_mmd, _lower),
-    Column("W₁\nlower", _metric("wasserstein1"), _lower),
-    Column("W₂\nlower", _metric("wasserstein2"), _lower),
+    Column("MMD\n1 evaluation", one_evaluation, _lower, "mmd"),
+    Column("MMD\ndefault", default_mmd, _lower),
+    Column("W₁", _metric("wasserstein1"), _lower),
+    Column("W₂", _metric("wasserstein2"), _lower),
     Column("C2ST\nnear 0.5", _metric("c2st"), _half),
-    Column("coverage\nhigher", _metric("coverage"), _higher),
+    Column("coverage", _metric("coverage"), _higher),
     Column("1-NN\nnear 0.5", _metric("nearest"), _half),
     Column("favoured\nshare", _metric("favoured")),
     Column("allowed\nshare", _metric("allowed")),
@@ -111,7 +111,8 @@ def _eligible(group: Group, likelihood: bool) -> bool:
 def _invalid(group: Group, text: str, remark: bool) -> Entry:
     """Struck through, with what is wrong; one fault stands for the same one at other seeds."""
     faulty = [result for result in group.done if result.faults]
-    first = f"invalid at {len(faulty)} of {len(group.done)} seeds: {faulty[0].faults[0]}"
+    where = f" at {len(faulty)} of {len(group.done)} seeds" if len(group.done) > 1 else ""
+    first = f"invalid{where}: {faulty[0].faults[0]}"
     more = sum(len(result.faults) for result in faulty) - 1
     return Entry(text, INVALID, first + (f" (and {more} more)" if more else "") if remark else "")
 
@@ -151,8 +152,8 @@ def published_table(data: DataResults) -> Table | None:
         rows.setdefault(found.method, {})[found.metric] = found
     if not rows:
         return None
-    columns = ["published, other splits", "sampler", "NLL\nnats", "MMD, 1 evaluation"]
-    return Table(columns, [_published_row(method, numbers) for method, numbers in rows.items()])
+    columns = ["published, other splits", "sampler", "NLL\nnats", "MMD\n1 evaluation"]
+    return Table(columns, [_published_row(method, numbers) for method, numbers in rows.items()], words=(1,))
 
 
 def _published_row(method: str, numbers: Mapping[str, Published]) -> Row:
