@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import time
 from types import ModuleType, TracebackType
 from typing import Any, Self
@@ -11,6 +12,7 @@ from manifold_gen.benchmark.engines.base import Outcome
 from manifold_gen.benchmark.job import Job, Place, Work
 from manifold_gen.errors import MissingExtraError, UsageError
 
+_PATIENCE = 5.0  # seconds
 _START = "start one with 'ray start --head', set RAY_ADDRESS to yours, or use --engine local"
 
 
@@ -68,8 +70,9 @@ class RayEngine:
 
     def _join(self) -> None:
         try:
+            _knock(os.environ.get("RAY_ADDRESS", ""))
             self.ray.init(address="auto", log_to_driver=False, logging_level="ERROR")
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             where = os.environ.get("RAY_ADDRESS")
             place = f"at RAY_ADDRESS={where}" if where else "on this machine"
             raise UsageError(f"no Ray cluster was found {place} ({_first_line(error)}); {_START}") from error
@@ -82,6 +85,17 @@ class RayEngine:
             return Outcome(key, death=f"its worker ended: {type(error.cause).__name__}: {_first_line(error.cause)}")
         except self.ray.exceptions.RayError as error:
             return Outcome(key, death=f"its worker died: {type(error).__name__}: {_first_line(error)}")
+
+
+def _knock(address: str) -> None:
+    """Open a connection to ``host:port`` and close it: Ray itself tries for minutes where nobody answers.
+
+    Raises:
+        OSError: nobody answers.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=_PATIENCE).close()
 
 
 def _imported() -> ModuleType:
