@@ -77,7 +77,7 @@ _COLUMNS = (
 def quality_table(data: DataResults) -> Table:
     """Methods × metrics, with what to hold them against beneath."""
     shown = [group for group in data.groups if group.done]
-    columns = [column for column in _COLUMNS if any(column.values(group) for group in shown)]
+    columns = [column for column in _COLUMNS if column.reference or any(column.values(group) for group in shown)]
     entries = [_column(column, shown) for column in columns]
     rows = [
         Row([_head(group), Entry(_seeds(group)), *(column[place] for column in entries)])
