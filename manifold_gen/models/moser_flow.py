@@ -36,7 +36,7 @@ class MoserFlow(GenerativeModel, ContinuousDistribution):
         width, depth: of the residual network.
         frequency, waves, decay: largest wave number of the features, how many at most, and how their amplitudes fall.
         penalty: weight λ of the negative part of 1 − s at points of the base.
-        kinetic: weight of |w|² at those points: of all fields with one divergence, the gentlest.
+        kinetic: weight of the squared length of w at those points: of all fields with one divergence, the gentlest.
         floor: ε, the least 1 − s that counts as positive.
         method, steps, tolerance: the ``Solver`` of sampling.
         context_features, context_categories: length of a continuous or number of categories of a categorical context.

@@ -41,7 +41,9 @@ def test_every_command_and_flag_on_a_page_exists(page):
     for line in page.read_text(encoding="utf-8").splitlines():
         for name, rest in re.findall(r"manifold-gen ([a-z]+)\b([^`#|]*)", line):
             assert name in known, f"{page.name}: manifold-gen {name}"
-            flags = {flag for option in known[name].params for flag in (*option.opts, *option.secondary_opts)}
+            below = [known[name], *getattr(known[name], "commands", {}).values()]
+            options = [option for command in below for option in command.params]
+            flags = {flag for option in options for flag in (*option.opts, *option.secondary_opts)}
             for flag in re.findall(r"(?<=\s)(--?[a-z][a-z-]*)", rest):
                 assert flag in flags | {"--help"}, f"{page.name}: manifold-gen {name} {flag}"
 
