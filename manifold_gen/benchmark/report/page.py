@@ -54,7 +54,7 @@ td small, th small { display: block; font-size: .92em; color: var(--faint); whit
 td small { min-width: 9rem; max-width: 16rem; margin-left: auto; }
 td.words, th.words { text-align: left; }
 td.words { white-space: normal; min-width: 5rem; max-width: 44rem; }
-td.words small { margin-left: 0; }
+td.words small { min-width: 0; margin-left: 0; }
 td.invalid small { color: var(--bad); }
 td.invalid s { color: var(--faint); }
 figure { margin: 0; }
