@@ -216,7 +216,7 @@ class _Given(Distribution):
         self.model, self.row = model, row
 
     def _under(self, batch: tuple[int, ...]) -> Tensor | None:
-        return None if self.row is None else self.row.expand(*batch, *self.row.shape)
+        return None if self.row is None else self.row.expand((*batch, *self.row.shape))
 
     def sample(self, n: int, context: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
         return self.model.sample(n, self._under((n,)), generator)

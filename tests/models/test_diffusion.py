@@ -12,7 +12,7 @@ from manifold_gen.models.diffusion import Diffusion
 from manifold_gen.testing import FAILURE_RATE, check_model
 
 SMALL = dict(width=24, depth=1, frequency=2.0, steps=6, smoothing=0.15, walk_steps=8)
-SPACES = {"s2": (Sphere(2), 800), "t2": (Torus(2), 500), "so3": (SO3(), 2000), "r2": (Euclidean(2), 500)}
+SPACES = {"s2": (Sphere(2), 1500), "t2": (Torus(2), 1500), "so3": (SO3(), 2000), "r2": (Euclidean(2), 1000)}
 
 
 def points(manifold, n=24, seed=0, dtype=torch.float32):
@@ -36,7 +36,7 @@ def test_it_takes_a_context():
     torus = Torus(2)
     context = torch.arange(24) % 2
     model = Diffusion(torus, context_categories=2, **SMALL)
-    check_model(model, points(torus), context, samples=500, steps=120)
+    check_model(model, points(torus), context, samples=1000, steps=120)
     drawn = model.sample_posterior(lambda x: -x.square().sum(-1), 20, context[:1], torch.Generator(), steps=4)
     assert drawn.x.shape == (20, 2)
 

@@ -44,7 +44,7 @@ def test_every_law_of_a_model(n, structure, conditional, dtype):
     flow = SplineFlow(manifold, structure=structure, context_features=int(conditional), **{**SIZE, "layers": 2})
     x = manifold.random_uniform(20, generator=seeds.generator(1), dtype=dtype)
     context = torch.linspace(-1, 1, 20, dtype=dtype).unsqueeze(-1) if conditional else None
-    check_model(flow, x, context, steps=60, samples=1500)
+    check_model(flow, x, context, steps=60, samples=3000)
 
 
 @pytest.mark.parametrize("spec", ["torus:1", "torus:2", "torus:5", "torus:2 x torus:1"])
