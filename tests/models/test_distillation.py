@@ -87,7 +87,9 @@ def test_pairs_near_the_data_end_in_the_data() -> None:
     assert float(nearest.max()) < 1e-3
 
 
-@pytest.mark.parametrize(("manifold", "field"), [(Sphere(2), rising), (Torus(1), drawing_in)], ids=["sphere:2", "torus:1"])
+@pytest.mark.parametrize(
+    ("manifold", "field"), [(Sphere(2), rising), (Torus(1), drawing_in)], ids=["sphere:2", "torus:1"]
+)
 def test_jacobians_of_pairs_agree_with_the_integrated_divergence(manifold: Manifold, field: object) -> None:
     teacher = Known(manifold, field)
     points = manifold.random_uniform(5, generator=generator(0), dtype=torch.float64)
