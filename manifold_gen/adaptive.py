@@ -49,8 +49,8 @@ def integrate_adaptively(
         >>> from manifold_gen.manifolds import Euclidean
         >>> grow = lambda x, t: (x, torch.ones_like(t))
         >>> path = integrate_adaptively(grow, Euclidean(1), torch.ones(1), 0.0, 1.0, 1e-6)
-        >>> path.x, path.log_volume
-        (tensor([2.7183]), tensor(1.))
+        >>> path.x, round(float(path.log_volume), 4)
+        (tensor([2.7183]), 1.0)
     """
     batch, span = x.shape[: x.dim() - len(manifold.shape)], end - start
     axes = (1,) * len(manifold.shape)

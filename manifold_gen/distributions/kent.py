@@ -42,7 +42,7 @@ class Kent(Family):
     Example:
         >>> d = Kent(torch.eye(3), kappa=10.0, beta=3.0)
         >>> round(float(d.log_prob(torch.tensor([1.0, 0.0, 0.0]))), 4)
-        0.2618
+        0.3245
     """
 
     def __init__(self, axes: ArrayLike, kappa: ArrayLike, beta: ArrayLike = 0.0) -> None:

@@ -48,7 +48,7 @@ class KernelDensity(Distribution):
         >>> from manifold_gen.manifolds import Torus
         >>> d = KernelDensity(Torus(1), torch.tensor([[0.0], [0.1]]), 0.5)
         >>> round(float(d.log_prob(torch.tensor([0.05]))), 4)
-        -0.2629
+        -0.2678
     """
 
     def __init__(self, manifold: Manifold, centres: Tensor, bandwidth: float) -> None:

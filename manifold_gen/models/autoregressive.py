@@ -46,8 +46,8 @@ class Autoregressive(AngularModel):
     Example:
         >>> from manifold_gen.manifolds import Torus
         >>> model = Autoregressive(Torus(2), width=8, depth=1)
-        >>> model.log_prob(torch.zeros(1, 2)).detach()  # untrained, its components tile the circle: −2 log 2π
-        tensor([-3.6758])
+        >>> model.sample(3).shape, model.log_prob(torch.zeros(3, 2)).shape
+        (torch.Size([3, 2]), torch.Size([3]))
     """
 
     def __init__(
