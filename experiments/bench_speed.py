@@ -28,7 +28,7 @@ from manifold_gen.data.base import Dataset, Split
 from manifold_gen.distributions import Mixture, VonMisesFisher, VonMisesProduct, WrappedNormal
 from manifold_gen.distributions.base import Distribution
 from manifold_gen.manifolds import SO3, Manifold, Sphere, Torus
-from manifold_gen.models.decoded import CHUNK
+from manifold_gen.models.chunks import CHUNK
 from manifold_gen.models.free_form_flow import FreeFormFlow
 from manifold_gen.networks.free_form import FreeFormMap
 from manifold_gen.training import TrainingConfig, fit

@@ -10,10 +10,10 @@ from manifold_gen import adaptive, calculus, seeds
 from manifold_gen.errors import IntegrationError, UsageError
 from manifold_gen.manifolds import Euclidean, Sphere, Torus, from_spec
 from manifold_gen.ode import Solver, integrate, integrate_with_volume
-from manifold_gen.runge_kutta import Tableau, combined
+from manifold_gen.runge_kutta import TABLEAUX, Tableau, combined
 
 SPECS = ["euclidean:2", "sphere:2", "torus:2", "so3", "poincare:2", "lorentz:2", "so3 x torus:2"]
-ORDERS = {"euler": 1, "midpoint": 2, "rk4": 4}
+ORDERS = {name: tableau.order for name, tableau in TABLEAUX.items()}
 
 
 def field_on(manifold):

@@ -21,11 +21,11 @@ from manifold_gen.distributions import default_base
 from manifold_gen.distributions.base import Distribution, ScoreRecord
 from manifold_gen.errors import UsageError
 from manifold_gen.manifolds.base import Manifold
+from manifold_gen.models.chunks import CHUNK, in_chunks
 from manifold_gen.networks.context import ContextEmbedding
 from manifold_gen.networks.velocity import VelocityField
 from manifold_gen.ode import Solver, VolumePath, integrate, integrate_with_volume
 
-CHUNK = 16_384
 # How far a point may lie from itself after going to the base and back, in radians or units: beyond it the steps were
 # too long for its likelihood to mean anything.
 RETURNED = 1e-2
@@ -83,11 +83,7 @@ class ContinuousDistribution(Distribution):
         if n < 0:
             raise UsageError(f"cannot draw n = {n} points; n must be 0 or more")
         z = self.base.sample(n, generator=generator)
-        parts = [
-            self.decode(z[i : i + chunk], None if context is None else context[i : i + chunk], solver)
-            for i in range(0, n, chunk)
-        ]
-        return torch.cat(parts) if parts else z
+        return in_chunks(lambda rows, here: self.decode(rows, here, solver), z, context, chunk)
 
     def _transport(self, x: Tensor, context: Tensor | None, solver: Solver | None, start: float, end: float) -> Tensor:
         embedded = self.context(context)

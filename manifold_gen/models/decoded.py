@@ -21,12 +21,12 @@ from manifold_gen.distributions.base import Distribution, ScoreRecord
 from manifold_gen.errors import UsageError
 from manifold_gen.manifolds.base import Manifold
 from manifold_gen.models import inversion, latent_posterior
+from manifold_gen.models.chunks import CHUNK, in_chunks
 from manifold_gen.models.posterior import PosteriorSample
 from manifold_gen.models.reverse_sde import observed
 from manifold_gen.networks.context import ContextEmbedding
 from manifold_gen.networks.free_form import FreeFormMap
 
-CHUNK = 16_384
 # Fixed latents that an inversion which fails from the encoder's guess may start from.
 STARTS = 1024
 # A returned latent agrees with the one that was drawn to so many radians or units; another branch lies further off.
@@ -68,7 +68,7 @@ class DecodedDistribution(Distribution):
         if n < 0:
             raise UsageError(f"cannot draw n = {n} points; n must be 0 or more")
         z = self.base.sample(n, generator=generator)
-        return _chunked(lambda rows, here: self.decode(rows, here), z, context, chunk)
+        return in_chunks(self.decode, z, context, chunk)
 
     def sample_posterior(
         self,
@@ -237,13 +237,3 @@ class DecodedDistribution(Distribution):
         """
         z, matrix = calculus.jacobian(self.encoder, self.manifold, x, self.context(context))
         return self.base.log_prob(z) + calculus.log_abs_det(matrix)
-
-
-def _chunked(
-    function: Callable[[Tensor, Tensor | None], Tensor], rows: Tensor, context: Tensor | None, chunk: int
-) -> Tensor:
-    parts = [
-        function(rows[i : i + chunk], None if context is None else context[i : i + chunk])
-        for i in range(0, len(rows), chunk)
-    ]
-    return torch.cat(parts) if parts else rows

@@ -34,11 +34,10 @@ from manifold_gen.errors import UsageError
 from manifold_gen.geodesics import geodesic
 from manifold_gen.manifolds.base import Manifold
 from manifold_gen.models.base import GenerativeModel
+from manifold_gen.models.chunks import CHUNK, in_chunks
 from manifold_gen.models.continuous import ContinuousDistribution
 from manifold_gen.networks.context import ContextEmbedding
 from manifold_gen.networks.flow_map import TwoTimeField
-
-CHUNK = 16_384
 
 
 class FewStepModel(GenerativeModel):
@@ -88,11 +87,7 @@ class FewStepModel(GenerativeModel):
         if n < 0:
             raise UsageError(f"cannot draw n = {n} points; n must be 0 or more")
         z = self.base.sample(n, generator=generator)
-        parts = [
-            self.decode(z[i : i + chunk], None if context is None else context[i : i + chunk], steps)
-            for i in range(0, n, chunk)
-        ]
-        return torch.cat(parts) if parts else z
+        return in_chunks(lambda rows, here: self.decode(rows, here, steps), z, context, chunk)
 
     @abstractmethod
     def losses(
