@@ -87,7 +87,8 @@ def test_the_bound_is_tight_for_the_true_score(name):
     mean, se = float(gap.mean()), float(gap.std()) / len(gap) ** 0.5
     assert se < 0.08
     assert abs(mean) < stats.norm.isf(FAILURE_RATE / 2) * se + 0.005
-    assert float(bound.se.mean()) < 0.5
+    # with the true score nothing but the draws spreads the gap, so its spread is the standard error reported
+    assert 0.6 < float(gap.std()) / float(bound.se.square().mean().sqrt()) < 1.6
 
 
 def test_the_bound_of_a_wrong_score_is_below_its_density():
