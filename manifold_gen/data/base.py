@@ -10,6 +10,7 @@ from torch import Tensor
 
 from manifold_gen import seeds
 from manifold_gen.distributions.base import Distribution
+from manifold_gen.errors import DataError
 from manifold_gen.manifolds.base import Manifold
 
 
@@ -27,6 +28,10 @@ class Split:
         """The rows at ``index``."""
         return Split(self.x[index], None if self.context is None else self.context[index])
 
+    def batch(self, index: Tensor) -> Split:
+        """The rows at ``index``, of one point shape, as a model's loss takes them."""
+        return self.take(index)
+
     def to(self, *, dtype: torch.dtype | None = None, device: torch.device | str | None = None) -> Split:
         """The same rows with another floating type or on another device."""
         context = None if self.context is None else self.context.to(device=device)
@@ -40,13 +45,36 @@ class Split:
         The last, incomplete batch is left out unless it is the only one, so that every batch has one size.
         """
         order = torch.randperm(len(self), generator=seeds.generator(seed, epoch))
-        count = max(1, len(self) // size)
+        count = self.batch_count(size)
         return [order[i * size : (i + 1) * size] for i in range(count)]
+
+    def batch_count(self, size: int) -> int:
+        """How many batches ``batch_index`` gives."""
+        return max(1, len(self) // size)
+
+    def parts(self, size: int) -> list[Tensor]:
+        """All row numbers in groups of at most ``size``, each of one point shape, in order."""
+        return [torch.arange(start, min(start + size, len(self))) for start in range(0, len(self), size)]
+
+    def check_shape(self, manifold: Manifold, name: str) -> None:
+        """Refuse points of another shape than the manifold's.
+
+        Raises:
+            DataError: says which.
+        """
+        if self.x.shape[1:] != torch.Size(manifold.shape):
+            raise DataError(
+                f"{name}: points have shape {tuple(self.x.shape[1:])}, {manifold.spec} expects {manifold.shape}"
+            )
+
+    def row_values(self) -> Tensor:
+        """``(N, m)`` numbers that are finite where the row is."""
+        return self.x.flatten(1)
 
     def batches(self, seed: int, epoch: int, size: int) -> Iterator[Split]:
         """The batches of one epoch; every batch has one point shape."""
         for index in self.batch_index(seed, epoch, size):
-            yield self.take(index)
+            yield self.batch(index)
 
 
 @dataclass(frozen=True)

@@ -201,6 +201,10 @@ class Manifold(NetworkView, HeatKernel, geoopt.Manifold):
         """``(*size, *shape)`` points, uniform for the Riemannian volume; compact manifolds only."""
         raise ValueError(f"{self} has infinite volume and no uniform distribution; use a wrapped normal instead")
 
+    def of(self, x: Tensor) -> Manifold:
+        """The manifold that the points ``x`` lie on: this one; a family of manifolds tells it by their shape."""
+        return self
+
     @property
     def factors(self) -> tuple[Manifold, ...]:
         """The factors of a product; elsewhere the manifold itself alone."""

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from manifold_gen.distributions.base import Sampler
+
+if TYPE_CHECKING:
+    from manifold_gen.data.base import Split
 
 
 class GenerativeModel(Sampler):
@@ -34,9 +38,16 @@ class GenerativeModel(Sampler):
         """Random inputs of ``losses`` for ``n`` samples, each with leading dimension ``n``."""
         return {}
 
+    def on(self, x: Tensor) -> GenerativeModel:
+        """The model of the points ``x``: this one; a family of models, one a cloud size, tells by their shape."""
+        return self
+
+    def prepare(self, train: Split) -> None:
+        """Told by the trainer once, before the first step of a run: the rows that it will train on."""
+
     def loss(self, x: Tensor, context: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
         """Loss per sample, ``(batch,)``, unreduced."""
-        terms = self.losses(x, context, self.auxiliary(x.shape[0], generator))
+        terms = self.losses(x, context, self.on(x).auxiliary(x.shape[0], generator))
         return torch.stack(list(terms.values())).sum(0)
 
     def validation(

@@ -42,12 +42,8 @@ def precision_dtype(precision: str, manifold: Manifold) -> torch.dtype:
 
 
 def _check_split(dataset: Dataset, name: str, split: Split) -> None:
-    if split.x.shape[1:] != torch.Size(dataset.manifold.shape):
-        raise DataError(
-            f"{dataset.name} {name}: points have shape {tuple(split.x.shape[1:])}, "
-            f"{dataset.manifold.spec} expects {dataset.manifold.shape}"
-        )
-    for what, values in (("points", split.x), ("context", split.context)):
+    split.check_shape(dataset.manifold, f"{dataset.name} {name}")
+    for what, values in (("points", split.row_values()), ("context", split.context)):
         if values is None or not len(split):
             continue
         if len(values) != len(split):
@@ -57,5 +53,6 @@ def _check_split(dataset: Dataset, name: str, split: Split) -> None:
             raise DataError(
                 f"{dataset.name} {name}: {len(bad)} rows of {what} are not finite, the first at {bad[:10]}; drop them"
             )
-    if len(split):
-        check_points(split.x, dataset.manifold, name=lambda row: f"{dataset.name} {name} row {row}")
+    for part in split.parts(max(len(split), 1)):
+        x = split.batch(part).x
+        check_points(x, dataset.manifold.of(x), name=lambda row, part=part: f"{dataset.name} {name} row {part[row]}")

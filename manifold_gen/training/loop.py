@@ -150,6 +150,8 @@ class _Trainer:
         if data:
             self.state.load_state_dict(state_from_bytes(data, self.device))
             self.elapsed_before = self.state.elapsed
+        else:
+            self.model.prepare(self.train_split)
         if folder is None:
             return
         folder.truncate_metrics(self.state.step)

@@ -61,9 +61,9 @@ class Stepper:
         """Loss and gradient of the batch of ``step``, the gradient clipped; no weight changes."""
         index, rows = self._batch(train, step)
         size = len(index)
-        auxiliary = self._auxiliary(size, rows, _TRAINING, step)
         mine = index[rows]
-        batch = train.take(mine.to(self.device))
+        batch = train.batch(mine.to(self.device))
+        auxiliary = self._auxiliary(batch.x, size, rows, _TRAINING, step)
         self.optimiser.zero_grad()
         with self._autocast():
             total, terms = self.loss(batch.x, batch.context, auxiliary)
@@ -85,13 +85,13 @@ class Stepper:
     def validate(self, val: Split) -> dict[str, float]:
         """Mean of each term of the model's ``validation`` on ``val``, with the same random inputs at every call."""
         size = self.config.batch_size
-        parts = [torch.arange(start, min(start + size, len(val))) for start in range(0, len(val), size)]
+        parts = val.parts(size)
         # a process without a part of its own takes the first, at weight 0, to know the names of the terms
         mine = range(self.world.rank, len(parts), self.world.size) or [0]
         sums: dict[str, Tensor] = {}
         for number in mine:
-            rows = val.take(parts[number].to(self.device))
-            auxiliary = self._auxiliary(len(rows), slice(None), _VALIDATION, number)
+            rows = val.batch(parts[number].to(self.device))
+            auxiliary = self._auxiliary(rows.x, len(rows), slice(None), _VALIDATION, number)
             weight = float(number % self.world.size == self.world.rank)
             for name, term in self.model.validation(rows.x, rows.context, auxiliary).items():
                 sums[name] = sums.get(name, 0.0) + weight * term.detach().double().sum()
@@ -99,16 +99,15 @@ class Stepper:
         return {name: total / len(val) for name, total in zip(sums, totals, strict=True)}
 
     def _batch(self, train: Split, step: int) -> tuple[Tensor, slice]:
-        per_epoch = max(1, len(train) // self.config.batch_size)
-        epoch, place = divmod(step, per_epoch)
+        epoch, place = divmod(step, train.batch_count(self.config.batch_size))
         if epoch != self._epoch[0]:
             self._epoch = (epoch, train.batch_index(self.config.seed, epoch, self.config.batch_size))
         index = self._epoch[1][place]
         return index, self.world.rows(len(index))
 
-    def _auxiliary(self, size: int, rows: slice, *counters: int) -> Terms:
+    def _auxiliary(self, x: Tensor, size: int, rows: slice, *counters: int) -> Terms:
         generator = seeds.generator(self.config.seed, *counters, device=self.device)
-        drawn: Mapping[str, Tensor] = self.model.auxiliary(size, generator)
+        drawn: Mapping[str, Tensor] = self.model.on(x).auxiliary(size, generator)
         return {name: value[rows] for name, value in drawn.items()}
 
     def _autocast(self) -> AbstractContextManager[object]:
