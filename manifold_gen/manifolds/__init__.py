@@ -9,6 +9,7 @@ _HOMES = {
     "Euclidean": "euclidean",
     "Lorentz": "hyperbolic",
     "Manifold": "base",
+    "PointCloud": "point_cloud",
     "PoincareBall": "hyperbolic",
     "Product": "product",
     "SO3": "rotations",

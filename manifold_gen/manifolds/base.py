@@ -35,7 +35,10 @@ class Manifold(NetworkView, HeatKernel, geoopt.Manifold):
         curvature: the sectional curvature where it is constant, else ``None``.
         oriented: ``tangent_basis`` has one orientation on all of M, so that the sign of a determinant means something.
         parallel_transport: ``transp`` is parallel transport along the shortest geodesic, not a projection.
+        varies: false; a family of manifolds, such as ``PointClouds``, says true.
         period: on a flat torus whose points are angles, the period common to all coordinates, else ``None``.
+        symmetry: ``"euclidean"`` where a point is a set of places in space, so that functions on M should commute with
+            permutations, rotations and reflections; models then choose networks that do. Else ``None``.
         spec: text from which ``manifolds.from_spec`` rebuilds the manifold, e.g. ``"sphere:2"``.
     """
 
@@ -49,7 +52,9 @@ class Manifold(NetworkView, HeatKernel, geoopt.Manifold):
     curvature: float | None = None
     oriented: bool = True
     parallel_transport: bool = False
+    varies: bool = False
     period: float | None = None
+    symmetry: str | None = None
     spec: str
 
     # ---- required -----------------------------------------------------------------------------------------------
@@ -253,6 +258,10 @@ class Manifold(NetworkView, HeatKernel, geoopt.Manifold):
 
     def _batch(self, x: Tensor) -> torch.Size:
         return x.shape[: x.dim() - len(self.shape)]
+
+    def _wide(self, numbers: Tensor) -> Tensor:
+        """Numbers ``(*batch,)`` as factors of points."""
+        return numbers.reshape(*numbers.shape, *(1,) * len(self.shape))
 
     def _sum(self, u: Tensor, *, keepdim: bool = False) -> Tensor:
         return u.sum(tuple(range(-len(self.shape), 0)), keepdim=keepdim)

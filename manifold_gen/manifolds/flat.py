@@ -53,11 +53,11 @@ class Flat(Manifold):
 
     def log_det_exp(self, x: Tensor, u: Tensor) -> Tensor:
         """Zero: the exponential map is a translation."""
-        return (x + u).sum(-1) * 0.0
+        return self._sum(x + u) * 0.0
 
     def sample_heat_kernel(self, x: Tensor, t: Tensor | float, generator: torch.Generator | None = None) -> Tensor:
         """x + √t z, z standard normal; wrapped on a torus."""
         t = as_times(t, x)
-        shape = (*torch.broadcast_shapes(self._batch(x), t.shape), *self.shape)
-        step = torch.randn(shape, generator=generator, dtype=x.dtype, device=x.device)
-        return self.expmap(x, t.sqrt().unsqueeze(-1) * step)
+        batch = torch.broadcast_shapes(self._batch(x), t.shape)
+        step = self.random_tangent(x.expand(*batch, *self.shape), generator=generator)
+        return self.expmap(x, self._wide(t.sqrt()) * step)

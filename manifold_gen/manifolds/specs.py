@@ -1,5 +1,5 @@
-"""Manifolds from text: ``"sphere:2"``, ``"so3"``, ``"sphere:2 x euclidean:1"``, ``"geoopt.Stiefel:4,2"``,
-``"package.module:Class:1.0,2.0"``."""
+"""Manifolds from text: ``"sphere:2"``, ``"so3"``, ``"points:18,3,5"``, ``"sphere:2 x euclidean:1"``,
+``"geoopt.Stiefel:4,2"``, ``"package.module:Class:1.0,2.0"``."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ _SIZED = {
 }
 _LIBRARIES = {"geoopt": "adapters:geoopt_from_spec", "geomstats": "adapters:geomstats_from_spec"}
 _PLAIN = {"so3": "rotations:SO3"}
+_SEVERAL = {"points": "point_cloud:PointCloud", "clouds": "point_clouds:PointClouds"}
 _OUTSIDE = re.compile(r"(?P<module>[A-Za-z_][\w.]*)\s*:\s*(?P<kind>[A-Za-z_]\w*)(?:\s*:\s*(?P<numbers>[^:]+))?")
 
 
@@ -29,9 +30,10 @@ def from_spec(text: str) -> Manifold:
     """The manifold that a specification names; inverse of the attribute ``spec``.
 
     A factor is ``name:n`` with n the intrinsic dimension (``euclidean``, ``sphere``, ``torus``, ``poincare``,
-    ``lorentz``), or ``so3``, or a space of another library, ``geoopt.Class:shape`` or ``geomstats.Class:sizes``, or a
-    class of your own, ``package.module:Class`` or ``package.module:Class:numbers`` with the numbers that its
-    constructor takes, separated by commas. Factors are joined by `` x ``.
+    ``lorentz``), or ``so3``, or ``points:n,p,k`` (n points in p dimensions with k features each; p = 3 and k = 0 where
+    they are left out), or a space of another library, ``geoopt.Class:shape`` or ``geomstats.Class:sizes``, or a class
+    of your own, ``package.module:Class`` or ``package.module:Class:numbers`` with the numbers that its constructor
+    takes, separated by commas. Factors are joined by `` x ``.
 
     Raises:
         UsageError: for an unknown name, a size that is not a positive whole number, or a class that cannot be imported
@@ -56,7 +58,9 @@ def _factor(text: str) -> Manifold:
         return _load(_PLAIN[name])()
     if name in _SIZED and size.isdecimal() and int(size) > 0:
         return _load(_SIZED[name])(int(size))
-    outside = None if name in (*_PLAIN, *_SIZED) else _OUTSIDE.fullmatch(text.strip())
+    if name in _SEVERAL and re.fullmatch(r"\d+(\s*,\s*\d+){0,2}", size):
+        return _load(_SEVERAL[name])(*(int(part) for part in size.split(",")))
+    outside = None if name in (*_PLAIN, *_SIZED, *_SEVERAL) else _OUTSIDE.fullmatch(text.strip())
     if outside:
         return _from_outside(text, **outside.groupdict())
     raise UsageError(_complaint(text, name))
@@ -95,7 +99,12 @@ def _complaint(text: str, name: str) -> str:
         return f"manifold {text!r}: {name} takes no size; write {name!r}"
     if name in _SIZED:
         return f"manifold {text!r}: {name} needs its dimension, a positive whole number; write for example '{name}:2'"
-    known = [*_SIZED, *_PLAIN]
+    if name in _SEVERAL:
+        return (
+            f"manifold {text!r}: {name} needs its numbers of points, of dimensions and of features, whole; "
+            f"write for example '{name}:18,3,5'"
+        )
+    known = [*_SIZED, *_PLAIN, *_SEVERAL]
     near = difflib.get_close_matches(name.lower(), known, 1)
     hint = f"did you mean {near[0]!r}? known are " if near else "known are "
     return f"unknown manifold {text!r}; {hint}{', '.join(known)} and 'package.module:Class', joined by ' x '"

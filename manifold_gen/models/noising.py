@@ -164,7 +164,7 @@ class Langevin(FactorNoising):
         return self.step(x, s, noise)
 
     def transition_score(self, x: Tensor, y: Tensor, s: Tensor) -> Tensor:
-        mean = torch.exp(-s / 2).unsqueeze(-1) * x
+        mean = self._wide(torch.exp(-s / 2)) * x
         return self.manifold.heat_kernel_score(mean, y, -torch.expm1(-s))
 
 

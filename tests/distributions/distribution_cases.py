@@ -25,7 +25,7 @@ from manifold_gen.distributions import (
     sphere_checkerboard,
     torus_checkerboard,
 )
-from manifold_gen.manifolds import SO3, Euclidean, Lorentz, PoincareBall, Product, Sphere, Torus
+from manifold_gen.manifolds import SO3, Euclidean, Lorentz, PoincareBall, PointCloud, Product, Sphere, Torus
 from manifold_gen.seeds import generator
 
 
@@ -66,6 +66,7 @@ SMOOTH: dict[str, Callable[[], Distribution]] = {
     "wrapped-poincare": lambda: WrappedNormal(PoincareBall(2), [0.0, 0.3], 1.0),
     "wrapped-lorentz": lambda: WrappedNormal(Lorentz(2), Lorentz(2).origin(), [0.5, 1.0]),
     "wrapped-product": lambda: WrappedNormal(Product(Sphere(2), Euclidean(1)), [0.0, 0.6, 0.8, 1.0], [0.3, 0.5, 2.0]),
+    "base-cloud": lambda: default_base(PointCloud(3, 1, 1)),
     "base-product": lambda: default_base(Product(Torus(1), Euclidean(1))),
     "mixture-torus": von_mises_mixture,
     "mixture-sphere": fisher_mixture,

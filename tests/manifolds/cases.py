@@ -16,7 +16,11 @@ CASES: list[tuple[str, float]] = [
     ("poincare:3", 1.0),
     ("lorentz:1", 1.0),
     ("lorentz:2", 1.0),
+    ("points:2,1,0", 1.0),
+    ("points:4,2,0", 1.0),
+    ("points:3,3,2", 1.0),
     ("sphere:2 x euclidean:1", 1.0),
     ("so3 x torus:2", 1.0),
     ("lorentz:2 x poincare:2", 1.0),
+    ("points:3,2,1 x sphere:2", 1.0),
 ]

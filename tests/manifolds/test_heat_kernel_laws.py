@@ -41,7 +41,7 @@ def test_mass_is_one_and_the_sampler_draws_from_it(spec: str, t: float, generato
     assert p > failure_rate, f"{spec} at t = {t}: p = {p:.2g}"
 
 
-@pytest.mark.parametrize("spec", ["torus:2", "euclidean:2", "so3 x torus:1", *RADIAL])
+@pytest.mark.parametrize("spec", ["torus:2", "euclidean:2", "points:2,2,1", "so3 x torus:1", *RADIAL])
 def test_semigroup(spec: str, generator, failure_rate: float) -> None:
     """E k_t(z, y) = k_{s+t}(x, y) for z Brownian from x at time s."""
     m = from_spec(spec)

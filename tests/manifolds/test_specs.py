@@ -19,6 +19,7 @@ SPECS = [
     "so3",
     "poincare:2",
     "lorentz:2",
+    "points:18,3,5",
     "sphere:2 x euclidean:1",
     "so3 x torus:2 x so3",
     "geoopt.CanonicalStiefel:4,2",
@@ -38,6 +39,7 @@ def test_a_manifold_is_rebuilt_from_its_spec(spec: str) -> None:
 
 def test_spaces_around_the_parts_do_not_matter() -> None:
     assert from_spec("  sphere: 2   x so3 ").spec == "sphere:2 x so3"
+    assert from_spec("points:4, 2").spec == "points:4,2,0"
 
 
 @pytest.mark.parametrize(
@@ -49,6 +51,10 @@ def test_spaces_around_the_parts_do_not_matter() -> None:
         ("sphere:-1", "needs its dimension"),
         ("sphere:two", "needs its dimension"),
         ("so3:3", "takes no size"),
+        ("points", "write for example 'points:18,3,5'"),
+        ("points:4,3,0,1", "write for example 'points:18,3,5'"),
+        ("points:1,3,0", "n of at least 2, got 1"),
+        ("points:4,0", "position_dim of at least 1, got 0"),
         ("", "unknown manifold ''"),
         ("sphere:2 x ", "needs its dimension"),
         ("geoopt.Nothing:3", "expected a geoopt manifold"),
