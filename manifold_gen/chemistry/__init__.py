@@ -5,7 +5,13 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-_HOMES = {"Molecules": "molecules"}
+_HOMES = {
+    "Molecules": "molecules",
+    "element_number": "elements",
+    "element_symbol": "elements",
+    "read_molecules": "files",
+    "write_molecules": "files",
+}
 
 __all__ = sorted(_HOMES)
 
