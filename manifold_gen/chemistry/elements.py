@@ -38,7 +38,11 @@ def element_number(symbol: str) -> int:
     >>> element_number("Cl"), element_number("CL"), element_number("17")
     (17, 17, 17)
     """
-    number = int(symbol) if symbol.isascii() and symbol.isdigit() else _NUMBERS.get(symbol.capitalize(), 0)
+    number = (
+        int(symbol)
+        if symbol.isascii() and symbol.isdigit() and len(symbol) < 4
+        else _NUMBERS.get(symbol.capitalize(), 0)
+    )
     if not 1 <= number <= len(SYMBOLS):
         raise DataError(f"unknown element {symbol!r}")
     return number

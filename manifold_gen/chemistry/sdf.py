@@ -22,6 +22,8 @@ from manifold_gen.errors import DataError, UsageError
 _CHARGES = {0: 0, 1: 3, 2: 2, 3: 1, 4: 0, 5: -1, 6: -2, 7: -3}
 _DATA = re.compile(r"^>[^\n]*<([^>\n]+)>[^\n]*\n([^\n]*)\n(?:\s*\n|\s*\Z|(?=>))", re.MULTILINE)
 _MOST = 999
+# How the lines of the property block begin.
+_AFTER_BONDS = "MAVGS"
 
 
 def split_sdf(text: str) -> Iterator[str]:
@@ -95,10 +97,14 @@ def _read_v2000(lines: Sequence[str]) -> _Atoms:
         positions.append(_coordinates([line[:10], line[10:20], line[20:30]], i))
         symbols.append(line[31:34].strip())
         charge += _CHARGES.get(_count(line[36:39] or "0"), 0)
+    known = {str(atom) for atom in range(1, atoms + 1)}
     for i, line in enumerate(lines[1 + atoms : 1 + atoms + bonds], start=1):
-        if not (1 <= _count(line[:3]) <= atoms and 1 <= _count(line[3:6]) <= atoms):
+        if not {line[:3].strip(), line[3:6].strip()} <= known:
             raise DataError(f"bond {i} reads {line.strip()[:40]!r}, whose atoms are not among the {atoms}")
-    given = [line for line in lines[1 + atoms + bonds :] if line.startswith(("M  CHG", "M  RAD"))]
+    rest = lines[1 + atoms + bonds :]
+    if rest and rest[0].strip() and rest[0][0] not in _AFTER_BONDS:
+        raise DataError(f"its counts are {atoms} atoms and {bonds} bonds; then follows {rest[0].strip()[:40]!r}")
+    given = [line for line in rest if line.startswith(("M  CHG", "M  RAD"))]
     if given:  # These lines take the place of all charges of the atom block.
         charge = sum(_count(cell) for line in given if line.startswith("M  CHG") for cell in line[9:].split()[1::2])
     return positions, symbols, charge
@@ -111,7 +117,7 @@ def _read_v3000(lines: Sequence[str]) -> _Atoms:
     if "BEGIN ATOM" not in rows or "END ATOM" not in rows:
         raise DataError("its atom block is missing or does not end")
     atoms = [row.split() for row in rows[rows.index("BEGIN ATOM") + 1 : rows.index("END ATOM")]]
-    counted = next((_count(row.split()[1]) for row in rows if row.startswith("COUNTS ")), 0)
+    counted = next((_count(row.split(" ")[1]) for row in rows if row.startswith("COUNTS ")), 0)
     if counted != len(atoms):
         raise DataError(f"its counts are {counted} atoms and {len(atoms)} lines of atoms follow")
     positions = [_coordinates(cells[2:5], i) for i, cells in enumerate(atoms, start=1)]

@@ -82,7 +82,8 @@ def format_xyz(positions: Tensor, numbers: Tensor, properties: dict[str, float])
 
 
 def _is_count(line: str) -> bool:
-    return line.strip().isascii() and line.strip().isdigit()
+    cell = line.strip()
+    return cell.isascii() and cell.isdigit() and len(cell) < 10
 
 
 def _coordinates(cells: list[str], atom: int) -> list[float]:

@@ -5,6 +5,7 @@ import sys
 import textwrap
 import warnings
 
+import numpy as np
 import pytest
 import torch
 from rdkit import Chem
@@ -12,6 +13,8 @@ from rdkit.Chem import AllChem
 
 from manifold_gen.chemistry import Molecules, element_number, element_symbol, read_molecules, write_molecules
 from manifold_gen.chemistry.elements import SYMBOLS
+from manifold_gen.chemistry.sdf import parse_sdf
+from manifold_gen.chemistry.xyz import parse_xyz
 from manifold_gen.errors import DataError, MissingExtraError, RunFolderError, UsageError
 
 HF = "2\n\nH 0 0 0\nF 0 0 0.92\n"
@@ -228,9 +231,11 @@ def damaged(text, old, new):
 
 
 ETHANOL = block("CCO")
+V3000 = block("CO", forceV3000=True)
 BAD_SDF = {
     "too few counted": (damaged(ETHANOL, "  9  8  0", "  8  8  0"), "bond 1 reads '"),
     "more atoms than lines": (damaged(ETHANOL, "  9  8  0", " 90  8  0"), "its counts are 90 atoms and 8 bonds; only"),
+    "fewer, no bonds": (damaged(ETHANOL, "  9  8  0", "  8  0  0"), "its counts are 8 atoms and 0 bonds; then follows"),
     "no count": (damaged(ETHANOL, "  9  8  0", "  x  8  0"), "it has 'x' where a whole number is expected"),
     "unknown element": (damaged(ETHANOL, " O   0", " Xx  0"), "unknown element 'Xx'"),
     "cut off": (damaged(ETHANOL, "M  END\n", ""), "it is cut off: there is no line 'M  END'"),
@@ -243,9 +248,9 @@ BAD_SDF = {
     "chloride, V3000": (block("[Cl-].CO", forceV3000=True), "its net charge is -1"),
     "charge code": (damaged(ETHANOL, " O   0  0", " O   0  5"), "its net charge is -1"),
     "single atom": (block("[He]"), "a single atom has no shape to learn"),
-    "V3000 cut": (damaged(block("CO", forceV3000=True), "M  V30 END ATOM\n", ""), "its atom block is missing"),
+    "V3000 cut": (damaged(V3000, "M  V30 END ATOM\n", ""), "its atom block is missing"),
     "V3000 count": (
-        damaged(block("CO", forceV3000=True), "COUNTS 6", "COUNTS 7"),
+        damaged(V3000, "COUNTS 6", "COUNTS 7"),
         "its counts are 7 atoms and 6 lines",
     ),
 }
@@ -257,6 +262,24 @@ def test_a_bad_record_is_named_and_the_others_load(tmp_path, case):
     molecules, message = left_out(write(tmp_path / "m.sdf", block("CO") + text + block("C#N")))
     assert molecules.sizes.tolist() == [6, 3]
     assert f"1 of 3 records left out (record 2: {reason}" in message
+
+
+@pytest.mark.parametrize(("parse", "text"), [(parse_sdf, ETHANOL), (parse_sdf, V3000), (parse_xyz, WATER.strip())])
+def test_no_damage_leads_to_another_error(parse, text):
+    """Characters replaced, taken out or doubled, and lines taken out: a record, or a reason why there is none."""
+    rng = np.random.default_rng(3)
+    refused = 0
+    for _ in range(400):
+        damage = list(text)
+        for place in rng.integers(len(text), size=3):
+            damage[place] = rng.choice(["", " ", "\n", "9", "-", "x", "é", damage[place] * 2])
+        lines = "".join(damage).split("\n")
+        kept = [line for line in lines if rng.random() > 0.01]
+        try:
+            parse("\n".join(kept))
+        except DataError:
+            refused += 1
+    assert 40 < refused < 400
 
 
 def test_nan_and_equal_coordinates_in_sdf(tmp_path):
