@@ -13,6 +13,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from manifold_gen.chemistry.elements import element_symbol
 from manifold_gen.errors import DataError, UsageError
 
 #: Elements with entries, by atomic number.
@@ -101,9 +102,9 @@ def check_elements(numbers: Tensor) -> None:
     unknown = sorted(set(numbers.unique().tolist()) - set(ELEMENTS))
     if unknown:
         raise DataError(
-            f"the distance tables know H, C, N, O and F; these molecules hold atomic number "
-            f"{', '.join(map(str, unknown))}. Bonds, stability and validity are not defined for them by these tables: "
-            "give bond orders of your own, or leave those molecules out"
+            "the distance tables know H, C, N, O and F; these molecules hold "
+            f"{', '.join(map(element_symbol, unknown))}. Bonds, stability and validity by these tables are not defined "
+            "there: give bond orders of your own, or leave those molecules out"
         )
 
 

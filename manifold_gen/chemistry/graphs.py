@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -44,22 +45,25 @@ def to_rdkit(positions: Tensor, numbers: Tensor, orders: Tensor | None = None) -
             f"{n} atoms need positions ({n}, 3) and orders ({n}, {n}), got {tuple(positions.shape)} and "
             f"{None if orders is None else tuple(orders.shape)}"
         )
-    if not bool(torch.isfinite(positions).all()):
-        raise DataError(f"{int((~torch.isfinite(positions)).sum())} coordinates of {3 * n} are not finite")
+    # Arrays of the library that reads them: for small molecules a tensor's overhead would outweigh RDKit's own work.
+    places = positions.detach().to("cpu", torch.float64).contiguous().numpy()
+    if not np.isfinite(places).all():
+        raise DataError(f"{np.count_nonzero(~np.isfinite(places))} coordinates of {3 * n} are not finite")
     if orders is None:
         orders = bond_orders(positions.unsqueeze(0), numbers.unsqueeze(0))[0]
+    matrix = orders.cpu().numpy()
     kinds = (None, chem.BondType.SINGLE, chem.BondType.DOUBLE, chem.BondType.TRIPLE)
-    first, second = orders.triu(1).nonzero(as_tuple=True)
-    chosen = orders[first, second]
-    if bool(((chosen < 0) | (chosen > 3)).any()):
-        raise UsageError(f"bond orders are 0, 1, 2 or 3; got {sorted(set(orders.unique().tolist()))}")
+    first, second = matrix.nonzero()
     mol = chem.RWMol()
     for number in numbers.tolist():
-        mol.AddAtom(chem.Atom(int(number)))
-    for i, j, order in zip(first.tolist(), second.tolist(), chosen.tolist(), strict=True):
-        mol.AddBond(i, j, kinds[order])
+        mol.AddAtom(chem.Atom(number))
+    for i, j, order in zip(first.tolist(), second.tolist(), matrix[first, second].tolist(), strict=True):
+        if order not in (1, 2, 3):
+            raise UsageError(f"bond orders are 0, 1, 2 or 3; got {order}")
+        if i < j:
+            mol.AddBond(i, j, kinds[order])
     conformer = chem.Conformer(n)
-    conformer.SetPositions(positions.detach().to("cpu", torch.float64).contiguous().numpy())
+    conformer.SetPositions(places)
     mol.AddConformer(conformer, assignId=True)
     return mol.GetMol()
 

@@ -1,0 +1,42 @@
+"""How good generated molecules are, by measures that are hard to fool and by the published ones beside them."""
+
+from manifold_gen.metrics.molecules.features import Compared, Comparison, Features, compare
+from manifold_gen.metrics.molecules.graphs import Graphs, read_graphs
+from manifold_gen.metrics.molecules.posebusters import PoseBustersShare, posebusters_pass
+from manifold_gen.metrics.molecules.references import References
+from manifold_gen.metrics.molecules.relaxed import Relaxations, relaxation
+from manifold_gen.metrics.molecules.report import MoleculeReport, evaluate_molecules, score_molecules
+from manifold_gen.metrics.molecules.stable import Stability, stability
+from manifold_gen.metrics.molecules.validity import (
+    novelty,
+    single_fragment,
+    strict_success,
+    uniqueness,
+    valid_and_unique,
+    validity,
+)
+
+__all__ = [
+    "Compared",
+    "Comparison",
+    "Features",
+    "Graphs",
+    "MoleculeReport",
+    "PoseBustersShare",
+    "References",
+    "Relaxations",
+    "Stability",
+    "compare",
+    "evaluate_molecules",
+    "novelty",
+    "posebusters_pass",
+    "read_graphs",
+    "relaxation",
+    "score_molecules",
+    "single_fragment",
+    "stability",
+    "strict_success",
+    "uniqueness",
+    "valid_and_unique",
+    "validity",
+]
