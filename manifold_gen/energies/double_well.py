@@ -30,13 +30,13 @@ class DoubleWell(PairEnergy):
         n: particles.
         p: dimension of their space.
 
-    Source: Köhler, Klein and Noé, ICML 2020 (a = 0.9, b = −4, c = 0, offset 4, temperature 1).
+    Source: Köhler, Klein and Noé, ICML 2020; the constants are those of the program bgflow (a = 0.9, b = −4, offset 4).
 
     Example:
         >>> import torch
         >>> square = torch.tensor([[0.0, 0.0], [4.0, 0.0], [4.0, 4.0], [0.0, 4.0]])
         >>> round(float(DoubleWell().energy(square)), 3)  # four distances of 4 and two of 5.657
-        -8.396
+        -8.397
     """
 
     def __init__(self, n: int = 4, p: int = 2) -> None:

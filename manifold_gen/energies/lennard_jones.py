@@ -40,7 +40,7 @@ class LennardJones(PairEnergy):
     Raises:
         UsageError: a factor that is not positive and finite.
 
-    Source: Köhler, Klein and Noé, ICML 2020 (ε = r_m = 1, oscillator 1, temperature 1).
+    Source: Köhler, Klein and Noé, ICML 2020, with ε = r_m = 1 and oscillator 1; f = 2 from the mean energy of the data.
 
     Example:
         >>> import torch
