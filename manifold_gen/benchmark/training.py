@@ -44,7 +44,7 @@ def build(name: str, dataset: Dataset, cell: Cell, **more: object) -> Generative
     kind = models.resolve(name)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seeds.mix(cell.seed, 0))
-        return kind(dataset.manifold, **cell.settings["model"], seed=cell.seed, **more)
+        return models.build(kind, dataset.manifold, **cell.settings["model"], seed=cell.seed, **more)
 
 
 def train(

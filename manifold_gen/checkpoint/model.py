@@ -95,7 +95,7 @@ def description(model: GenerativeModel, data: Mapping[str, object]) -> bytes:
     _check_rebuilt(model.manifold)
     content = {
         "format_version": manifest.FORMAT_VERSION,
-        "class": models.name_of(type(model)),
+        "class": models.name_of(model.kind),
         "manifold": model.manifold.spec,
         "hyperparameters": model.hyperparameters,
         "dtype": _dtype_name(model),
@@ -155,9 +155,9 @@ def _tensors(data: bytes, path: Path) -> tuple[dict[str, torch.Tensor], float]:
 
 def _build(content: Mapping[str, object], path: Path) -> GenerativeModel:
     try:
-        model_class = models.resolve(str(content["class"]))
+        kind = models.resolve(str(content["class"]))
         manifold = manifolds.from_spec(str(content["manifold"]))
-        model = model_class(manifold, **content["hyperparameters"])
+        model = models.build(kind, manifold, **content["hyperparameters"])
         return model.to(_DTYPES[content["dtype"]])
     except UsageError as error:  # says itself what to do
         raise CheckpointError(f"{path} describes a model that cannot be built: {error}") from error

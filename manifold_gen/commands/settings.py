@@ -109,7 +109,7 @@ class FitSettings:
                 hyperparameters.setdefault(key, value)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seeds.mix(self.training_config().seed, 0))
-            return models.resolve(str(self.model["name"]))(dataset.manifold, **hyperparameters)
+            return models.build(models.resolve(str(self.model["name"])), dataset.manifold, **hyperparameters)
 
     def training_config(self) -> TrainingConfig:
         """The training configuration; ``UsageError`` where a value is out of range."""

@@ -32,7 +32,9 @@ class RaggedSplit(Split):
     def __post_init__(self) -> None:
         if self.sizes is None or int(self.sizes.sum()) != len(self.x):
             total = None if self.sizes is None else int(self.sizes.sum())
-            raise DataError(f"the sizes add up to {total} points, x has {len(self.x)} rows; give the size of each cloud")
+            raise DataError(
+                f"the sizes add up to {total} points, x has {len(self.x)} rows; give the size of each cloud"
+            )
 
     @classmethod
     def join(cls, clouds: Sequence[Tensor], context: Tensor | None = None) -> RaggedSplit:
@@ -101,7 +103,9 @@ class RaggedSplit(Split):
         """
         width = manifold.position_dim + manifold.feature_dim
         if self.x.dim() != 2 or self.x.shape[-1] != width:
-            raise DataError(f"{name}: clouds have rows of shape {tuple(self.x.shape[1:])}, {manifold} expects ({width},)")
+            raise DataError(
+                f"{name}: clouds have rows of shape {tuple(self.x.shape[1:])}, {manifold} expects ({width},)"
+            )
         small = (self.sizes < 2).nonzero().flatten().tolist()
         if small:
             raise DataError(

@@ -29,6 +29,7 @@ class PointClouds:
         ('clouds:3,5', points:18,3,5, points:7,3,5)
     """
 
+    varies = True
     symmetry = "euclidean"
     log_volume = math.inf
 

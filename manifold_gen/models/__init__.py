@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from manifold_gen.distributions.base import Sampler
 from manifold_gen.errors import UsageError
+
+if TYPE_CHECKING:
+    from manifold_gen.manifolds.base import Manifold
+    from manifold_gen.manifolds.point_clouds import PointClouds
 
 REGISTRY = {
     "free-form-flow": "manifold_gen.models.free_form_flow:FreeFormFlow",
@@ -20,6 +24,7 @@ REGISTRY = {
     "spline-coupling": "manifold_gen.models.spline_flow:SplineFlow",
     "spline-autoregressive": "manifold_gen.models.spline_flow:AutoregressiveSplineFlow",
     "autoregressive": "manifold_gen.models.autoregressive:Autoregressive",
+    "endpoint-flow": "manifold_gen.models.endpoint_flow:EndpointFlow",
 }
 
 
@@ -30,12 +35,14 @@ _HOMES = {
     "ContinuousFlow": "manifold_gen.models.continuous_flow",
     "Diffusion": "manifold_gen.models.diffusion",
     "DistilledFlow": "manifold_gen.models.distillation",
+    "EndpointFlow": "manifold_gen.models.endpoint_flow",
     "FlowMap": "manifold_gen.models.flow_map",
     "FlowMatching": "manifold_gen.models.flow_matching",
     "FreeFormFlow": "manifold_gen.models.free_form_flow",
     "GenerativeModel": "manifold_gen.models.base",
     "MeanFlow": "manifold_gen.models.mean_flow",
     "MoserFlow": "manifold_gen.models.moser_flow",
+    "SizedModel": "manifold_gen.models.sized",
 }
 __all__ = [
     "REGISTRY",
@@ -44,13 +51,16 @@ __all__ = [
     "ContinuousFlow",
     "Diffusion",
     "DistilledFlow",
+    "EndpointFlow",
     "FlowMap",
     "FlowMatching",
     "FreeFormFlow",
     "GenerativeModel",
     "MeanFlow",
     "MoserFlow",
+    "SizedModel",
     "SplineFlow",
+    "build",
     "name_of",
     "resolve",
 ]
@@ -86,6 +96,21 @@ def resolve(name: str) -> type[Sampler]:
     if not (isinstance(found, type) and issubclass(found, Sampler)):
         raise UsageError(f"model {name!r}: {module_name} has no class {class_name} derived from GenerativeModel")
     return found
+
+
+def build(kind: type[Sampler], manifold: Manifold | PointClouds, **hyperparameters: object) -> Sampler:
+    """A model of class ``kind``; for a family of manifolds, one for each of them with shared networks.
+
+    Example:
+        >>> from manifold_gen.manifolds import from_spec
+        >>> build(resolve("endpoint-flow"), from_spec("clouds:3,5"), width=8, depth=1).at(18).manifold
+        points:18,3,5
+    """
+    if not manifold.varies:
+        return kind(manifold, **hyperparameters)
+    from manifold_gen.models.sized import SizedModel
+
+    return SizedModel(manifold, kind(manifold.at(2), **hyperparameters))
 
 
 def name_of(model_class: type[Sampler]) -> str:

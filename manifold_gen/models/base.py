@@ -28,6 +28,11 @@ class GenerativeModel(Sampler):
 
     hyperparameters: dict[str, object]
 
+    @property
+    def kind(self) -> type[Sampler]:
+        """The class by whose name a checkpoint finds this model again."""
+        return type(self)
+
     @abstractmethod
     def losses(
         self, x: Tensor, context: Tensor | None = None, auxiliary: Mapping[str, Tensor] | None = None

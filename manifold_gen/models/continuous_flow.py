@@ -18,8 +18,8 @@ from manifold_gen.manifolds.base import Manifold
 from manifold_gen.models import adjoint
 from manifold_gen.models.base import GenerativeModel
 from manifold_gen.models.continuous import NetworkFlow
+from manifold_gen.networks.choose import velocity_field
 from manifold_gen.networks.context import ContextEmbedding
-from manifold_gen.networks.velocity import VelocityField
 from manifold_gen.ode import Solver, integrate_with_volume
 
 GRADIENTS = ("backprop", "adjoint")
@@ -79,7 +79,9 @@ class ContinuousFlow(GenerativeModel, NetworkFlow):
         if gradient == "adjoint" and kinetic:
             raise UsageError(f"the adjoint has no kinetic penalty, got kinetic = {kinetic}; set kinetic = 0")
         embedding = ContextEmbedding(context_features, context_categories)
-        field = VelocityField(manifold, width, depth, frequency, waves, decay, time_waves, embedding.out_features, seed)
+        field = velocity_field(
+            manifold, width, depth, frequency, waves, decay, time_waves, embedding.out_features, seed
+        )
         super().__init__(manifold, field, embedding, Solver(method, steps, tolerance))
         self.training_solver = Solver(training_method, training_steps, tolerance)
         self.hyperparameters = hyperparameters

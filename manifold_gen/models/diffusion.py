@@ -26,8 +26,8 @@ from manifold_gen.models.base import GenerativeModel
 from manifold_gen.models.noise_schedule import NoiseClock
 from manifold_gen.models.noising import noising_of
 from manifold_gen.models.score_flow import ScoreFlow
+from manifold_gen.networks.choose import velocity_field
 from manifold_gen.networks.context import ContextEmbedding
-from manifold_gen.networks.velocity import VelocityField
 from manifold_gen.ode import Solver
 
 OBJECTIVES = ("auto", "denoising", "implicit")
@@ -97,7 +97,7 @@ class Diffusion(GenerativeModel, ScoreFlow):
         clock = NoiseClock(horizon or _FORGOTTEN / process.gap, smoothing**2)
         embedding = ContextEmbedding(context_features, context_categories)
         super().__init__(manifold, clock, embedding, Solver(method, steps, tolerance), walk_steps)
-        self.field = VelocityField(
+        self.field = velocity_field(
             manifold, width, depth, frequency, waves, decay, time_waves, embedding.out_features, seed
         )  # fmt: skip
         self.denoising = process.exact and objective != "implicit"
@@ -120,7 +120,7 @@ class Diffusion(GenerativeModel, ScoreFlow):
 
     def auxiliary(self, n: int, generator: torch.Generator | None = None) -> dict[str, Tensor]:
         """Times, one in each of n equal parts of [0, 1]; noise of the forward process; directions of a derivative."""
-        like = self.field.network.last.weight
+        like = next(self.field.parameters())
         uniform = torch.rand(n, generator=generator, dtype=like.dtype, device=like.device)
         time = (torch.arange(n, dtype=like.dtype, device=like.device) + uniform) / max(n, 1)
         drawn = {"time": time, "noise": self._noise(self.clock.at(time), generator)}

@@ -23,7 +23,7 @@ from manifold_gen.data.base import Dataset
 from manifold_gen.errors import UsageError
 from manifold_gen.manifolds.base import Manifold
 from manifold_gen.models.continuous import ContinuousDistribution
-from manifold_gen.models.free_form_flow import LARGEST_EXACT_DIM, FreeFormFlow
+from manifold_gen.models.free_form_flow import LARGEST_FOLD_DIM, FreeFormFlow
 from manifold_gen.models.pairs import FlowPairs, flow_pairs
 from manifold_gen.ode import Solver
 from manifold_gen.training import FitResult, TrainingConfig, fit
@@ -49,7 +49,7 @@ class DistilledFlow(FreeFormFlow):
         width, depth, frequency, waves, decay, stages, head: of both networks, see ``FreeFormFlow``. With ``stages`` K,
             stage k is also regressed on the teacher's flow from time k/K to (k + 1)/K.
         volume: of the likelihood that follows, see ``FreeFormFlow``; ``"auto"`` is ``"inverse"`` in up to three
-            dimensions, where Newton's method is cheap and Jacobians are followed, and ``"surrogate"`` beyond.
+            dimensions, where Newton's method is cheap and Jacobians are followed, and as in ``FreeFormFlow`` beyond.
         others: as in ``FreeFormFlow``.
 
     Raises:
@@ -102,7 +102,7 @@ class DistilledFlow(FreeFormFlow):
     ) -> None:
         hyperparameters = {k: v for k, v in locals().items() if k not in ("self", "manifold", "__class__")}
         own = ("pairs", "near", "pair_steps", "pair_weight", "jacobian_weight", "volume_weight", "share")
-        low = manifold.dim <= LARGEST_EXACT_DIM
+        low = manifold.dim <= LARGEST_FOLD_DIM
         given = {k: v for k, v in hyperparameters.items() if k not in own}
         given["volume"] = "inverse" if volume == "auto" and low else volume
         super().__init__(manifold, **given)

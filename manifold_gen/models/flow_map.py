@@ -36,6 +36,7 @@ from manifold_gen.manifolds.base import Manifold
 from manifold_gen.models.base import GenerativeModel
 from manifold_gen.models.chunks import CHUNK, in_chunks
 from manifold_gen.models.continuous import ContinuousDistribution
+from manifold_gen.networks.choose import two_time_field
 from manifold_gen.networks.context import ContextEmbedding
 from manifold_gen.networks.flow_map import TwoTimeField
 
@@ -159,7 +160,7 @@ class FlowMap(FewStepModel):
         if not 0 < share <= 1 or not 0 <= origin <= 1:
             raise UsageError(f"share = {share} and origin = {origin}; expected shares, the first above 0")
         embedding = ContextEmbedding(context_features, context_categories)
-        field = TwoTimeField(
+        field = two_time_field(
             manifold, width, depth, frequency, waves, decay, time_waves, embedding.out_features, seed
         )  # fmt: skip
         super().__init__(manifold, field, embedding, steps)

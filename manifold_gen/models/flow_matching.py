@@ -20,8 +20,8 @@ from manifold_gen.geodesics import geodesic
 from manifold_gen.manifolds.base import Manifold
 from manifold_gen.models.base import GenerativeModel
 from manifold_gen.models.continuous import NetworkFlow
+from manifold_gen.networks.choose import velocity_field
 from manifold_gen.networks.context import ContextEmbedding
-from manifold_gen.networks.velocity import VelocityField
 from manifold_gen.ode import Solver
 
 
@@ -67,7 +67,7 @@ class FlowMatching(GenerativeModel, NetworkFlow):
     ) -> None:
         hyperparameters = {k: v for k, v in locals().items() if k not in ("self", "manifold", "__class__")}
         embedding = ContextEmbedding(context_features, context_categories)
-        field = VelocityField(
+        field = velocity_field(
             manifold, width, depth, frequency, waves, decay, time_waves, embedding.out_features, seed
         )  # fmt: skip
         super().__init__(manifold, field, embedding, Solver(method, steps, tolerance))

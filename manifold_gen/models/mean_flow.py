@@ -37,8 +37,8 @@ from manifold_gen.errors import UsageError
 from manifold_gen.geodesics import geodesic
 from manifold_gen.manifolds.base import Manifold
 from manifold_gen.models.flow_map import FewStepModel
+from manifold_gen.networks.choose import two_time_field
 from manifold_gen.networks.context import ContextEmbedding
-from manifold_gen.networks.flow_map import TwoTimeField
 
 
 class MeanFlow(FewStepModel):
@@ -88,7 +88,7 @@ class MeanFlow(FewStepModel):
             if not 0 <= value <= 1:
                 raise UsageError(f"{name} is {value}; expected a number from 0 to 1")
         embedding = ContextEmbedding(context_features, context_categories)
-        field = TwoTimeField(
+        field = two_time_field(
             manifold, width, depth, frequency, waves, decay, time_waves, embedding.out_features, seed
         )  # fmt: skip
         super().__init__(manifold, field, embedding, steps)

@@ -71,6 +71,10 @@ class FreeFormMap(nn.Module):
                 for _ in range(stages)
             )
 
+    def open(self, fraction: float) -> None:
+        """Let the waves in, long ones first; all of them from ``fraction`` 1 on."""
+        self.features.open(fraction)
+
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Images of the points ``x``."""
         for k in range(len(self.networks)):

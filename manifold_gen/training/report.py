@@ -52,7 +52,7 @@ class Emitter:
 
 def told(model: GenerativeModel, dataset: Dataset, config: TrainingConfig) -> dict[str, object]:
     """What ``config.toml`` records of a run started from Python."""
-    kind = models.name_of(type(model))
+    kind = models.name_of(model.kind)
     return {
         "data": {"name": dataset.name},
         "model": {"name": kind, "manifold": model.manifold.spec, **model.hyperparameters},

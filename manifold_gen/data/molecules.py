@@ -1,0 +1,134 @@
+"""Molecules as clouds of points that carry one-hot elements, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import Tensor
+
+from manifold_gen.chemistry.molecules import Molecules
+from manifold_gen.data.base import Dataset
+from manifold_gen.data.ragged import RaggedSplit
+from manifold_gen.errors import DataError
+from manifold_gen.manifolds.point_clouds import PointClouds
+
+DEFAULT_SCALE = 1.0
+
+
+@dataclass(frozen=True)
+class Property:
+    """A property that models are conditioned on: its name, and mean and standard deviation of the training set."""
+
+    name: str
+    mean: float
+    deviation: float
+
+
+@dataclass(frozen=True)
+class MoleculeFormat:
+    """How molecules stand as clouds: positions in ångström, then the element one-hot times ``scale``.
+
+    Attributes:
+        elements: atomic numbers, in the order of the features.
+        scale: size of a one-hot entry: the larger, the earlier an element is decided among the noise.
+        properties: what the context holds, standardised.
+
+    Example:
+        >>> fmt = MoleculeFormat((1, 8), 2.0)
+        >>> positions = torch.tensor([[0.0, 0.0, 0.0], [0.0, 0.8, 0.6], [0.0, -0.8, 0.6]])
+        >>> water = Molecules.join([(positions, torch.tensor([8, 1, 1]))])
+        >>> clouds = fmt.encode(water)
+        >>> clouds.x[0], fmt.decode(clouds).numbers
+        (tensor([ 0.0000,  0.0000, -0.4000,  0.0000,  2.0000]), tensor([8, 1, 1]))
+    """
+
+    elements: tuple[int, ...]
+    scale: float = DEFAULT_SCALE
+    properties: tuple[Property, ...] = ()
+
+    @property
+    def manifold(self) -> PointClouds:
+        """Where the clouds live."""
+        return PointClouds(3, len(self.elements))
+
+    def encode(self, molecules: Molecules, dtype: torch.dtype = torch.float32) -> RaggedSplit:
+        """Centred clouds.
+
+        Raises:
+            DataError: an element that the format does not know.
+        """
+        known = torch.tensor(self.elements)
+        strange = sorted(set(molecules.numbers.unique().tolist()) - set(self.elements))
+        if strange:
+            raise DataError(
+                f"atomic numbers {strange} are not among those that this model or format knows, {list(self.elements)}; "
+                "leave those molecules out, or fit a model to data that hold them"
+            )
+        one_hot = self.scale * (molecules.numbers.unsqueeze(-1) == known)
+        x = torch.cat([molecules.centred().positions.to(dtype), one_hot.to(dtype)], -1)
+        return RaggedSplit(x, self.context_of(molecules.properties, dtype), molecules.sizes)
+
+    def context_of(self, properties: Mapping[str, Tensor], dtype: torch.dtype = torch.float32) -> Tensor | None:
+        """``(M, c)`` standardised properties, ``None`` for a format without any.
+
+        Raises:
+            DataError: a property is missing.
+        """
+        missing = [p.name for p in self.properties if p.name not in properties]
+        if missing:
+            raise DataError(f"the molecules have no {', '.join(missing)}; known are: {', '.join(properties) or 'none'}")
+        columns = [(properties[p.name].to(dtype) - p.mean) / p.deviation for p in self.properties]
+        return torch.stack(columns, -1) if columns else None
+
+    def decode(self, clouds: RaggedSplit) -> Molecules:
+        """Molecules of the largest feature of each point."""
+        numbers = torch.tensor(self.elements)[clouds.x[:, 3:].argmax(-1).cpu()]
+        return Molecules(clouds.x[:, :3].cpu(), numbers, clouds.sizes.cpu())
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain values, for a checkpoint."""
+        return {"kind": "molecules", **asdict(self)}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, object]) -> MoleculeFormat:
+        """What ``to_dict`` gave."""
+        properties = tuple(Property(**item) for item in content["properties"])
+        return cls(tuple(content["elements"]), content["scale"], properties)
+
+
+def molecule_dataset(
+    name: str,
+    parts: Mapping[str, Molecules],
+    *,
+    dtype: torch.dtype,
+    scale: float = DEFAULT_SCALE,
+    properties: Sequence[str] = (),
+    info: Mapping[str, object] | None = None,
+) -> Dataset:
+    """A data set of clouds from the molecules of ``train``, ``val`` and ``test``.
+
+    Args:
+        name: of the data set.
+        parts: the molecules of each part.
+        dtype: floating type of the clouds.
+        scale: see ``MoleculeFormat``.
+        properties: names of the properties that a model is conditioned on.
+        info: origin, licence and the like.
+
+    Raises:
+        DataError: no training molecules, or a property that they do not have.
+    """
+    train = parts["train"]
+    if not len(train):
+        raise DataError(f"{name} has no training molecules; check the options that choose them")
+    elements = sorted({number for part in parts.values() for number in part.numbers.unique().tolist()})
+    missing = [key for key in properties if key not in train.properties]
+    if missing:
+        raise DataError(f"{name} has no property {missing[0]!r}; known are {', '.join(train.properties) or 'none'}")
+    known = [(key, train.properties[key].double()) for key in properties]
+    told = tuple(Property(key, float(values.mean()), float(values.std())) for key, values in known)
+    fmt = MoleculeFormat(tuple(elements), scale, told)
+    splits = {key: fmt.encode(molecules, dtype) for key, molecules in parts.items()}
+    return Dataset(name, fmt.manifold, **splits, info={**(info or {}), "format": fmt.to_dict()})

@@ -1,0 +1,143 @@
+r"""One model for clouds of every size: the law of sizes and, given the size, a model whose networks are shared.
+
+.. math:: p(x) = p(n)\, p(x \mid n), \qquad x \in \text{PointCloud}(n).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from manifold_gen.data.ragged import RaggedSplit
+from manifold_gen.distributions.base import Sampler
+from manifold_gen.errors import DataError, UsageError
+from manifold_gen.manifolds.point_cloud import PointCloud
+from manifold_gen.manifolds.point_clouds import PointClouds
+from manifold_gen.models.base import GenerativeModel
+from manifold_gen.models.chunks import CHUNK
+
+LARGEST = 1024  # points of a cloud
+
+
+@runtime_checkable
+class Resizable(Protocol):
+    """What a model must offer to be one of a family."""
+
+    def on_size(self, manifold: PointCloud) -> GenerativeModel:
+        """The same networks on clouds of another size."""
+
+
+class SizedModel(GenerativeModel):
+    """A model of clouds whose size is random; ``models.build`` makes one from any model that is ``Resizable``.
+
+    Args:
+        manifold: the family of clouds.
+        member: the model at any one size.
+
+    Raises:
+        UsageError: the member does not know how to change its size.
+    """
+
+    def __init__(self, manifold: PointClouds, member: Resizable) -> None:
+        if not isinstance(member, Resizable):
+            raise UsageError(
+                f"{type(member).__name__} lives on clouds of one size, {manifold} holds many; choose endpoint-flow, or "
+                "give your class a method on_size"
+            )
+        super().__init__(manifold)
+        self.member, self.hyperparameters = member, member.hyperparameters
+        self.register_buffer("counts", torch.zeros(LARGEST + 1, dtype=torch.int64))
+
+    @property
+    def kind(self) -> type[Sampler]:
+        """The member's class."""
+        return type(self.member)
+
+    def at(self, n: int) -> GenerativeModel:
+        """The model of clouds of ``n`` points; its weights are those of the family."""
+        return self.member.on_size(self.manifold.at(n)).train(self.training)
+
+    def on(self, x: Tensor) -> GenerativeModel:
+        """The model at the size of the clouds ``x`` ``(*batch, n, d)``."""
+        return self.at(x.shape[-2])
+
+    def prepare(self, train: RaggedSplit) -> None:
+        """Counts the sizes, and lets the member prepare.
+
+        Raises:
+            DataError: a cloud has more than ``LARGEST`` points.
+        """
+        if int(train.sizes.max()) > LARGEST:
+            raise DataError(
+                f"the largest cloud has {int(train.sizes.max())} points, models know sizes up to {LARGEST}; leave "
+                "larger ones out"
+            )
+        self.counts.copy_(torch.bincount(train.sizes, minlength=LARGEST + 1))
+        self.member.prepare(train)
+
+    def losses(
+        self, x: Tensor, context: Tensor | None = None, auxiliary: Mapping[str, Tensor] | None = None
+    ) -> dict[str, Tensor]:
+        """Those of the member at the size of ``x``."""
+        return self.on(x).losses(x, context, auxiliary)
+
+    def validation(
+        self, x: Tensor, context: Tensor | None = None, auxiliary: Mapping[str, Tensor] | None = None
+    ) -> dict[str, Tensor]:
+        """Those of the member at the size of ``x``."""
+        return self.on(x).validation(x, context, auxiliary)
+
+    def set_progress(self, fraction: float) -> None:
+        """Passed on to the member."""
+        self.member.set_progress(fraction)
+
+    def log_prob_sizes(self, sizes: Tensor) -> Tensor:
+        """log p(n) of each of ``sizes``, by the counts of the training set; −inf for one that never occurred."""
+        return (self.counts.double() / self.counts.sum()).log()[sizes]
+
+    def draw_sizes(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        """``(n,)`` sizes by the counts of the training set.
+
+        Raises:
+            UsageError: the model has not met any data.
+        """
+        if not int(self.counts.sum()):
+            raise UsageError("this model has not met any data, so it knows no sizes; fit it, or give the sizes")
+        if n == 0:
+            return torch.zeros(0, dtype=torch.int64)
+        return torch.multinomial(self.counts.double(), n, replacement=True, generator=generator)
+
+    @torch.no_grad()
+    def sample(
+        self,
+        n: int,
+        context: Tensor | None = None,
+        generator: torch.Generator | None = None,
+        sizes: Tensor | None = None,
+        chunk: int = CHUNK,
+        **options: object,
+    ) -> RaggedSplit:
+        """``n`` clouds in random order of size.
+
+        Args:
+            n: how many.
+            context: ``(n, c)``, what each is conditioned on.
+            generator: of every draw.
+            sizes: ``(n,)`` sizes; default: drawn from their law.
+            chunk: clouds at a time.
+            options: of the member's sampler, such as ``steps``.
+        """
+        sizes = self.draw_sizes(n, generator) if sizes is None else sizes
+        clouds: list[Tensor] = [torch.empty(0)] * len(sizes)
+        for size in sizes.unique().tolist():
+            for rows in (sizes == size).nonzero().squeeze(-1).split(chunk):
+                here = None if context is None else context[rows]
+                drawn = self.at(size).sample(len(rows), here, generator, **options)
+                for row, cloud in zip(rows.tolist(), drawn, strict=True):
+                    clouds[row] = cloud
+        width = self.manifold.position_dim + self.manifold.feature_dim
+        x = torch.cat(clouds) if clouds else torch.zeros(0, width)
+        return RaggedSplit(x, context, sizes)

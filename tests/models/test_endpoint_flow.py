@@ -1,0 +1,145 @@
+"""The endpoint model: its field is that of flow matching, its sampler keeps known laws, its density is a density."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from scipy import stats
+
+from manifold_gen.data.base import Split
+from manifold_gen.errors import UsageError
+from manifold_gen.manifolds import PointCloud
+from manifold_gen.models import EndpointFlow
+from manifold_gen.models.endpoint_flow import time_pairs
+from manifold_gen.networks.endpoint import precondition
+from manifold_gen.ode import Solver
+from manifold_gen.seeds import generator
+from manifold_gen.testing import FAILURE_RATE
+
+SMALL = {"width": 16, "pair_width": 8, "depth": 2}
+
+
+def trained_like(model, seed=0):
+    """Weights that are not zero anywhere, so that nothing is trivially right."""
+    with torch.no_grad():
+        for number, parameter in enumerate(model.parameters()):
+            parameter.add_(0.2 * torch.randn(parameter.shape, generator=generator(seed, number), dtype=parameter.dtype))
+    return model
+
+
+class Known(EndpointFlow):
+    """Clouds that are normal with standard deviation ``sigma``: the guess is x t σ² / ((1 − t)² + t² σ²)."""
+
+    def __init__(self, sigma):
+        super().__init__(PointCloud(5, 2), **SMALL)
+        self.scale.fill_(sigma)  # the untrained network is zero, and zero is right for F
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.5, 1.0])
+def test_the_sampler_keeps_a_normal_law_at_every_share_of_noise(noise):
+    x = Known(1.7).sample(1000, generator=generator(1), steps=60, noise=noise).double()
+    free = x[:, 1:].sum(1) / math.sqrt(5 - 1) * math.sqrt(5)  # of zero-mean clouds: (n − 1) normal directions
+    drawn = free.flatten() / 1.7
+    assert stats.kstest(drawn.numpy(), "norm").pvalue > FAILURE_RATE
+
+
+def test_few_steps_are_noticed_by_the_same_test():
+    x = Known(1.7).sample(1000, generator=generator(1), steps=2, noise=0.0).double()
+    drawn = (x[:, 1:].sum(1) / math.sqrt(4) * math.sqrt(5)).flatten() / 1.7
+    assert stats.kstest(drawn.numpy(), "norm").pvalue < FAILURE_RATE
+
+
+def test_the_density_of_a_normal_law():
+    model = Known(1.7).double()
+    x = 1.7 * model.base.sample(6, generator=generator(2)).double()
+    exact = stats.norm(scale=1.7).logpdf(x.flatten(1).numpy()).sum(1) + 2 * (
+        0.5 * math.log(2 * math.pi) + math.log(1.7)
+    )
+    assert torch.allclose(model.log_prob(x), torch.as_tensor(exact), atol=1e-4)
+
+
+def test_velocity_is_the_guess_divided_by_the_time_that_is_left():
+    for features in ("one-hot", "continuous"):
+        model = trained_like(EndpointFlow(PointCloud(4, 3, 2), features=features, **SMALL)).double()
+        x, t = model.base.sample(3, generator=generator(3)).double(), torch.tensor([0.1, 0.5, 0.9]).double()
+        left = (1 - t).reshape(-1, 1, 1)
+        assert torch.allclose(x + left * model.velocity(x, t), model.endpoint(x, t), atol=1e-12)
+
+
+def test_preconditioning_against_its_definition():
+    t, scale = torch.linspace(0.01, 0.98, 9).double(), torch.tensor(1.4).double()
+    a, b = precondition(t, scale)
+    spread = (1 - t) ** 2 + (t * scale) ** 2
+    assert torch.allclose(a, (t * scale**2 / spread - 1) / (1 - t))
+    assert torch.allclose(b, ((1 - t) * scale / spread.sqrt()) / (1 - t))
+
+
+def test_the_position_loss_is_that_of_flow_matching_up_to_its_weight():
+    """|v − (x₁ − z)|² of the field, divided by b², is the squared error of F."""
+    model = trained_like(EndpointFlow(PointCloud(4, 3), time_power=1.0, **SMALL)).double()
+    x = model.base.sample(7, generator=generator(4)).double()
+    drawn = {key: value.double() for key, value in model.auxiliary(7, generator(5)).items()}
+    t = drawn["time"].reshape(-1, 1, 1)
+    x_t = (1 - t) * drawn["latent"] + t * x
+    error = model.velocity(x_t, drawn["time"]) - (x - drawn["latent"])
+    _, b = precondition(t, model.scale)
+    want = (error / b).square().sum(-1).mean(-1)
+    assert torch.allclose(model.losses(x, None, drawn)["positions"], want)
+
+
+@pytest.mark.parametrize(("network", "steps"), [("egnn", 120), ("transformer", 500)])
+def test_it_learns_two_clouds(network, steps):
+    manifold = PointCloud(3, 2, 2)
+    shape = manifold.projx(torch.tensor([[0.0, 0, 1, 0], [1.0, 0, 0, 1], [0, 2.0, 0, 1]]))
+    model = EndpointFlow(manifold, network=network, width=32, pair_width=16, depth=2, seed=1)
+    x = shape.expand(64, 3, 4)
+    model.prepare(Split(x))
+    optimiser = torch.optim.Adam(model.parameters(), 5e-3)
+    for step in range(steps):
+        optimiser.zero_grad()
+        model.loss(x, generator=generator(6, step)).mean().backward()
+        optimiser.step()
+    drawn = model.sample(50, generator=generator(7), steps=20)
+    types = drawn[..., 2:].argmax(-1)
+    assert float((types.sum(-1) == 2).float().mean()) > 0.9  # one point of the first kind, two of the second
+    sides = torch.cdist(drawn[..., :2], drawn[..., :2]).flatten(1).sort(-1).values[:, [3, 5, 7]]
+    assert float((sides - torch.tensor([1.0, 2.0, 5.0**0.5])).abs().median()) < 0.25
+
+
+def test_density_does_not_change_with_the_group():
+    model = trained_like(EndpointFlow(PointCloud(4, 3, 2), likelihood_steps=8, **SMALL)).double()
+    x = model.base.sample(3, generator=generator(8)).double()
+    turn = torch.linalg.qr(torch.randn(3, 3, generator=generator(9), dtype=torch.float64))[0]
+    moved = torch.cat([x[..., :3] @ turn, x[..., 3:]], -1)[:, torch.tensor([2, 0, 3, 1])]
+    assert torch.allclose(model.log_prob(x), model.log_prob(moved), atol=1e-9)
+
+
+def test_ode_samples_by_a_solver_agree_with_many_quiet_steps():
+    model = trained_like(EndpointFlow(PointCloud(3, 2), **SMALL)).double()
+    by_solver = model.sample(20, generator=generator(10), solver=Solver("rk4", 64))
+    by_steps = model.sample(20, generator=generator(10), steps=500, noise=0.0)
+    assert torch.allclose(by_solver.double(), by_steps.double(), atol=2e-2)
+
+
+def test_times_end_at_the_data():
+    before, after = time_pairs(4)
+    assert before[0] == 0.0
+    assert after[-1] == 1.0
+    assert before[1:] == after[:-1]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"features": "onehot"}, "expected one of one-hot, continuous"),
+        ({"steps": 0}, "steps is 0"),
+        ({"noise": 1.5}, "noise is 1.5"),
+        ({"time_power": 0.0}, "time_power is 0.0"),
+        ({"network": "gnn"}, "expected one of egnn, transformer"),
+    ],
+)
+def test_numbers_out_of_range_are_refused(options, message):
+    with pytest.raises(UsageError, match=message):
+        EndpointFlow(PointCloud(3, 2, 1), **options)
