@@ -85,6 +85,9 @@ class Features:
 class Comparison:
     """Distances of samples from a reference, each beside its floor.
 
+    A bond stretched past its threshold is one of another kind, or none: that shows in ``bond_kinds``, and the lengths
+    of one kind cannot differ by more than the tables allow.
+
     Attributes:
         bond_lengths: Wasserstein-1 in ångström by kind of bond, the commonest first.
         bond_kinds, rings, elements: total variation of the shares of bond kinds, of ring sizes (with "no ring"), and of
