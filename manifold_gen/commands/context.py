@@ -11,11 +11,12 @@ from manifold_gen.errors import DataError, UsageError
 if TYPE_CHECKING:
     import torch
 
-    from manifold_gen.data.formats import ContextFormat, PointFormat
+    from manifold_gen.data.formats import ContextFormat
+    from manifold_gen.data.kinds import Format
     from manifold_gen.models.base import GenerativeModel
 
 
-def context_rows(model: GenerativeModel, fmt: PointFormat, given: str | None, n: int) -> torch.Tensor | None:
+def context_rows(model: GenerativeModel, fmt: Format, given: str | None, n: int) -> torch.Tensor | None:
     """``(n, c)`` context in the numbers the model takes, or ``None`` where it takes none."""
     if fmt.context is None:
         if given is not None:
@@ -25,9 +26,10 @@ def context_rows(model: GenerativeModel, fmt: PointFormat, given: str | None, n:
     if given is None:
         raise UsageError(f"this model was fitted with context; add --context {names}, with a value for each")
     if Path(given).suffix.lower() in POINT_FILES:
-        return _context_of_file(fmt.context, given, n).to(_context_type(model, fmt.context))
-    row = _row(fmt.context, [cell.strip() for cell in given.split(",")])
-    return row.expand(n, -1).to(_context_type(model, fmt.context))
+        rows = _context_of_file(fmt.context, given, n)
+    else:
+        rows = _row(fmt.context, [cell.strip() for cell in given.split(",")]).expand(n, -1)
+    return fmt.model_context(rows.to(_context_type(model, fmt.context)))
 
 
 def _context_type(model: GenerativeModel, fmt: ContextFormat) -> torch.dtype:

@@ -27,20 +27,21 @@ def _list(console: Console) -> None:
     for source in sources:
         here = "yes" if source.available else "no"
         console.say(f"{source.name:<{width}}  {source.manifold:<10}  {source.rows:>8,}  {here:<4}  {source.origin}")
-    console.say("\nhere: no download is needed. Your own file: manifold-gen fit --data FILE --manifold SPEC")
+    console.say("\nhere: nothing needs to be fetched. Your own file: manifold-gen fit --data FILE --manifold SPEC")
     console.result({"datasets": [source.to_dict() for source in sources]})
 
 
 def _show(console: Console, name: str) -> None:
+    from manifold_gen.commands.kinds import kind_of_dataset
     from manifold_gen.commands.settings import data_options
-    from manifold_gen.commands.summary import lines, summarise
     from manifold_gen.data.registry import find_source
 
     source = find_source(name)
     record = {**source.to_dict(), "options": {key: option.default for key, option in data_options(name).items()}}
     if source.available:
         dataset = source.load()
-        record |= {"sha256": dataset.info.get("sha256"), "summary": summarise(dataset)}
+        kind = kind_of_dataset(dataset)
+        record |= {"sha256": dataset.info.get("sha256"), "summary": kind.summarise(dataset)}
     console.heading(source.name)
     shown = ("manifold", "rows", "origin", "licence", "sha256")
     for key in shown:
@@ -50,10 +51,8 @@ def _show(console: Console, name: str) -> None:
     console.say(f"  {'options':<9} {options or 'none'}")
     if source.available:
         console.heading("Loaded")
-        for line in lines(record["summary"]):
+        for line in kind.lines(record["summary"]):
             console.say(line)
     else:
-        console.say(
-            f"  {'here':<9} no: it is downloaded when it is used, or put into the folder MANIFOLD_GEN_DATA names"
-        )
+        console.say(f"  {'here':<9} no: {source.advice}")
     console.result(record)

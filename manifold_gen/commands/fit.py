@@ -53,13 +53,14 @@ def fit(
     \b
     manifold-gen fit --data ramachandran --out runs/rama
     manifold-gen fit --data angles.csv --manifold torus --units degrees --out runs/mine
+    manifold-gen fit --data qm9 data.max_heavy=7 --out runs/molecules
     manifold-gen fit -c settings.toml training.lr=1e-3 model.width=128 --out runs/wide
     manifold-gen fit --resume runs/rama
 
     What is given later wins: the file, then flags, then --set, then SECTION.NAME=VALUE.
     """
+    from manifold_gen.commands.kinds import kind_of_dataset
     from manifold_gen.commands.settings import FitSettings, merged
-    from manifold_gen.metrics.diagnostics import diagnose
     from manifold_gen.training import fit as train
 
     _silence_followers(console)
@@ -82,8 +83,9 @@ def fit(
     if folder is None or dry_run:
         console.result(_record(settings, dataset))
         return 0
-    options = {"overwrite": overwrite, "resume": resume is not None, "settings": settings.resolved()}
-    result = train(model, dataset, training, folder, **options, diagnose=diagnose, quiet=console.verbosity < 0)
+    diagnose, told = kind_of_dataset(dataset).diagnose, settings.resolved()
+    options = {"overwrite": overwrite, "resume": resume is not None, "settings": told, "diagnose": diagnose}
+    result = train(model, dataset, training, folder, **options, quiet=console.verbosity < 0)
     return _conclude(console, settings, dataset, result, strict=strict)
 
 
@@ -128,25 +130,28 @@ def _print_config(console: Console, settings: FitSettings) -> int:
 def _announce(console: Console, settings: FitSettings, dataset: Dataset, model: GenerativeModel) -> None:
     """Resolved configuration and data summary."""
     from manifold_gen.checkpoint import toml
-    from manifold_gen.commands.summary import lines, summarise
+    from manifold_gen.commands.kinds import kind_of_dataset
 
+    kind = kind_of_dataset(dataset)
     console.heading("Settings")
     console.say(toml.dumps(settings.resolved()).rstrip())
     console.heading(f"Data: {dataset.name}")
-    for line in lines(summarise(dataset)):
+    for line in kind.lines(kind.summarise(dataset)):
         console.say(line)
     count = sum(parameter.numel() for parameter in model.parameters())
     console.heading(f"Model: {settings.model['name']}, {count:,} parameters")
 
 
 def _record(settings: FitSettings, dataset: Dataset) -> dict[str, object]:
-    from manifold_gen.commands.summary import summarise
+    from manifold_gen.commands.kinds import kind_of_dataset
 
-    return {"settings": settings.resolved(), "data": summarise(dataset)}
+    return {"settings": settings.resolved(), "data": kind_of_dataset(dataset).summarise(dataset)}
 
 
 def _conclude(console: Console, settings: FitSettings, dataset: Dataset, result: FitResult, *, strict: bool) -> int:
     """Diagnostics block, next command, exit code."""
+    from manifold_gen.commands.kinds import kind_of_dataset
+
     report = result.diagnostics
     if report is None:  # another process of the same run reports
         return 0
@@ -155,7 +160,7 @@ def _conclude(console: Console, settings: FitSettings, dataset: Dataset, result:
     console.say(report.table())
     console.heading("Next")
     console.say(f"  manifold-gen evaluate {result.run}")
-    console.say(f"  manifold-gen sample {result.run} -n 1000 -o samples.csv")
+    console.say(f"  manifold-gen sample {result.run} -n 1000 -o {kind_of_dataset(dataset).example}")
     console.result(
         {
             **_record(settings, dataset),

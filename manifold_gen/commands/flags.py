@@ -10,7 +10,11 @@ from manifold_gen.configuration import Value, parse_value
 
 # flag: setting, placeholder (None where the flag takes no value), help
 SETTING_FLAGS: dict[str, tuple[str, str | None, str]] = {
-    "--data": ("data.name", "NAME|FILE", "Data set, or a .csv, .tsv, .npy or .npz file.  [default: ramachandran]"),
+    "--data": (
+        "data.name",
+        "NAME|FILE",
+        "Data set, or a file: .csv, .tsv, .npy, .npz, .sdf, .xyz, .smi.  [default: ramachandran]",
+    ),
     "--manifold": ("data.manifold", "SPEC", "Where a file's points lie: torus, sphere, so3, 'sphere:2 x euclidean:1'."),
     "--units": ("data.units", "UNIT", "Of a file's angles: degrees or radians."),
     "--columns": ("data.columns", "A,B", "A file's columns that hold the points, by name or number."),
@@ -25,7 +29,11 @@ SETTING_FLAGS: dict[str, tuple[str, str | None, str]] = {
     "--project": ("data.project", None, "Put points that are off the manifold onto it."),
     "--split": ("data.split", "NAME", "Split of the Earth sets: distinct or published."),
     "--split-seed": ("data.split_seed", "N", "Seed of the split into training, validation and test parts."),
-    "--model": ("model.name", "NAME", "Model, or package.module:Class.  [default: free-form-flow]"),
+    "--model": (
+        "model.name",
+        "NAME",
+        "Model, or package.module:Class.  [default: free-form-flow; molecules: endpoint-flow]",
+    ),
     "--steps": ("training.steps", "N", "Optimiser steps."),
     "--batch-size": ("training.batch_size", "N", "Rows of a batch."),
     "--lr": ("training.lr", "X", "Largest learning rate."),

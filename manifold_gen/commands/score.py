@@ -12,6 +12,7 @@ import click
 
 from manifold_gen.commands.console import Console, common_options
 from manifold_gen.commands.runs import device_of, floating_type, open_run, output_path, whole_number
+from manifold_gen.errors import UsageError
 
 if TYPE_CHECKING:
     from manifold_gen.data.base import Split
@@ -48,8 +49,15 @@ def score(
     target = output_path(out, (".csv", ".tsv"), overwrite=overwrite) if out else None
     size = whole_number(chunk, "--chunk")
     from manifold_gen.data.files import read_split
+    from manifold_gen.distributions.base import Distribution
+    from manifold_gen.models import name_of
 
     model, fmt = open_run(run, device)
+    if not isinstance(model, Distribution):
+        raise UsageError(
+            f"{name_of(model.kind)} on {model.manifold} has no log-density that a row can be given; "
+            f"'manifold-gen evaluate {run}' says how good what it draws is"
+        )
     split = read_split(file, fmt, dtype=floating_type(model), project=project)
     rows = _score(model, split, size)
     if target is not None:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from manifold_gen.commands.runs import POINT_FILES
 from manifold_gen.configuration import Setting, Table, Value, checked, settings_of, suggestion
 from manifold_gen.errors import UsageError
 
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from manifold_gen.training import TrainingConfig
 
 SECTIONS = ("data", "model", "training")
-DEFAULT_DATA, DEFAULT_MODEL = "ramachandran", "free-form-flow"
+DEFAULT_DATA = "ramachandran"
 _EXAMPLES = "--manifold torus, sphere, so3 or 'sphere:2 x euclidean:1'"
 
 
@@ -52,13 +51,14 @@ class FitSettings:
                 raise UsageError(f"{section} is {table!r}; expected a table, written [{section}]")
         data, model, training = (dict(tables.get(section, {})) for section in SECTIONS)
         model.pop("manifold", None)  # a run started from Python notes it there; the data set knows it
-        data_name, model_name = str(data.pop("name", DEFAULT_DATA)), str(model.pop("name", DEFAULT_MODEL))
+        data_name = str(data.pop("name", DEFAULT_DATA))
         if is_file(data_name):
             data_name = str(Path(data_name).expanduser().resolve())  # the run is read from other folders too
         options = data_options(data_name)
         for name, setting in options.items():
             if setting.default is inspect.Parameter.empty and name not in data:
                 raise UsageError(f"data set {data_name!r} needs {setting.key}; add e.g. {_EXAMPLES}")
+        model_name = str(model.pop("name", None) or default_model(data_name))
         return cls(
             {"name": data_name, **checked(data, options, "data")},
             {"name": model_name, **checked(model, model_options(model_name), "model")},
@@ -91,11 +91,11 @@ class FitSettings:
 
     def _load(self, dtype: torch.dtype) -> Dataset:
         from manifold_gen.data import load_dataset
-        from manifold_gen.data.files import load_file
+        from manifold_gen.data.kinds import file_kind
 
         options = {key: value for key, value in self.data.items() if key != "name"}
         name = str(self.data["name"])
-        return (load_file if is_file(name) else load_dataset)(name, dtype=dtype, **options)
+        return (file_kind(name).load if is_file(name) else load_dataset)(name, dtype=dtype, **options)
 
     def build_model(self, dataset: Dataset) -> GenerativeModel:
         """The model with fresh weights drawn from ``training.seed``."""
@@ -131,18 +131,32 @@ def merged(tables: Mapping[str, object], assignments: Sequence[tuple[str, str, V
 
 def is_file(name: str) -> bool:
     """Whether a data set's name is the path of a file: by its ending, so that a missing one is told as such."""
-    return Path(name).suffix.lower() in POINT_FILES or "/" in name
+    from manifold_gen.data.kinds import KINDS
+
+    known = {ending for kind in KINDS.values() for ending in kind.endings}
+    return Path(name).suffix.lower() in known or "/" in name
 
 
 def data_options(name: str) -> dict[str, Setting]:
     """Options of the loader of a data set or of a file."""
     if is_file(name):
-        from manifold_gen.data.files import load_file
+        from manifold_gen.data.kinds import file_kind
 
-        return settings_of(load_file, "data", without=("path", "dtype"))
+        return settings_of(file_kind(name).load, "data", without=("path", "dtype"))
     from manifold_gen.data.registry import find_loader
 
     return settings_of(find_loader(name), "data", without=("dtype",))
+
+
+def default_model(data: str) -> str:
+    """The model that is fitted to a data set or file where none is named."""
+    from manifold_gen.data.formats import PointFormat
+    from manifold_gen.data.kinds import file_kind
+    from manifold_gen.data.registry import find_source
+
+    if is_file(data):
+        return file_kind(data).format.default_model
+    return PointFormat.default_model if ":" in data else find_source(data).model
 
 
 def model_options(name: str) -> dict[str, Setting]:

@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -36,6 +38,7 @@ class PointFormat:
     """How the points of a manifold stand in columns.
 
     Attributes:
+        kind, endings, default_model: of every such format: its name, its files, the model where none is named.
         manifold: its spec.
         representations: name of the representation of each factor, see ``manifold_gen.data.representations``.
         columns: names of the columns, in the order of the values.
@@ -52,11 +55,40 @@ class PointFormat:
         True
     """
 
+    kind: ClassVar[str] = "points"
+    endings: ClassVar[tuple[str, ...]] = (".csv", ".tsv", ".npy", ".npz")
+    default_model: ClassVar[str] = "free-form-flow"
+
     manifold: str
     representations: list[str]
     columns: list[str]
     units: str = "radians"
     context: ContextFormat | None = None
+
+    def describe(self, count: int) -> str:
+        """``count`` points in words."""
+        return f"{count:,} points on {self.manifold}"
+
+    def join(self, parts: Sequence[Tensor]) -> Tensor:
+        """Points that were drawn in several parts, on the CPU."""
+        return torch.cat([part.cpu() for part in parts])
+
+    def write(self, path: str | Path, points: Tensor, context: Tensor | None = None) -> None:
+        """``manifold_gen.data.write_points`` in this format."""
+        from manifold_gen.data.files import write_points
+
+        write_points(path, points, self, context)
+
+    def model_context(self, values: Tensor) -> Tensor:
+        """Context in the numbers that a model takes, from the user's: the same."""
+        return values
+
+    def loader_options(self) -> dict[str, object]:
+        """The options by which a file is read in this format."""
+        columns = {"columns": list(self.columns), "representation": ",".join(self.representations)}
+        context = self.context
+        beside = {"context": list(context.columns), "categorical": context.labels is not None} if context else {}
+        return {"manifold": self.manifold, "units": self.units, **columns, **beside}
 
     def encode(self, points: Tensor) -> np.ndarray:
         """``(N, k)`` float64 values of points ``(N, *shape)``."""

@@ -12,12 +12,12 @@ from manifold_gen.chemistry.files import read_molecules
 from manifold_gen.data import draws
 from manifold_gen.data.base import Dataset
 from manifold_gen.data.locations import sha256
-from manifold_gen.data.molecules import DEFAULT_SCALE, molecule_dataset
+from manifold_gen.data.molecules import DEFAULT_SCALE, MoleculeFormat, molecule_dataset
 from manifold_gen.data.qm9 import qm9_molecules
 from manifold_gen.data.registry import Source
 from manifold_gen.data.validation import check_splittable
 
-MOLECULE_FILES = (".sdf", ".xyz", ".smi")
+MOLECULE_FILES = (".sdf", ".mol", ".xyz", ".smi", ".smiles")
 _ORIGIN = (
     "134,000 molecules of up to nine heavy atoms at B3LYP/6-31G(2df,p) (Ramakrishnan and others 2014), without the "
     "3,054 that did not stay themselves, from the PyPI package qm9pack"
@@ -79,4 +79,8 @@ def load_molecule_file(
     return molecule_dataset(Path(path).stem, parts, dtype=dtype, scale=scale, info=info)
 
 
-SOURCES = (Source("qm9", "clouds:3,5", 130_831, _ORIGIN, _LICENCE, load_qm9),)
+SOURCES = (
+    Source(
+        "qm9", "clouds:3,5", 130_831, _ORIGIN, _LICENCE, load_qm9, package="qm9pack", model=MoleculeFormat.default_model
+    ),
+)

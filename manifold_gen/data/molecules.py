@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from manifold_gen.chemistry.elements import element_symbol
+from manifold_gen.chemistry.files import write_molecules
 from manifold_gen.chemistry.molecules import Molecules
 from manifold_gen.data.base import Dataset
+from manifold_gen.data.formats import ContextFormat
 from manifold_gen.data.ragged import RaggedSplit
 from manifold_gen.errors import DataError
 from manifold_gen.manifolds.point_clouds import PointClouds
@@ -31,6 +36,7 @@ class MoleculeFormat:
     """How molecules stand as clouds: positions in ångström, then the element one-hot times ``scale``.
 
     Attributes:
+        kind, endings, default_model: of every such format: its name, its files, the model where none is named.
         elements: atomic numbers, in the order of the features.
         scale: size of a one-hot entry: the larger, the earlier an element is decided among the noise.
         properties: what the context holds, standardised.
@@ -43,6 +49,10 @@ class MoleculeFormat:
         >>> clouds.x[0], fmt.decode(clouds).numbers
         (tensor([ 0.0000,  0.0000, -0.4000,  0.0000,  2.0000]), tensor([8, 1, 1]))
     """
+
+    kind: ClassVar[str] = "molecules"
+    endings: ClassVar[tuple[str, ...]] = (".sdf", ".xyz", ".smi")
+    default_model: ClassVar[str] = "endpoint-flow"
 
     elements: tuple[int, ...]
     scale: float = DEFAULT_SCALE
@@ -59,16 +69,54 @@ class MoleculeFormat:
         Raises:
             DataError: an element that the format does not know.
         """
-        known = torch.tensor(self.elements)
-        strange = sorted(set(molecules.numbers.unique().tolist()) - set(self.elements))
-        if strange:
-            raise DataError(
-                f"atomic numbers {strange} are not among those that this model or format knows, {list(self.elements)}; "
-                "leave those molecules out, or fit a model to data that hold them"
-            )
-        one_hot = self.scale * (molecules.numbers.unsqueeze(-1) == known)
+        self.check_elements(molecules.numbers)
+        one_hot = self.scale * (molecules.numbers.unsqueeze(-1) == torch.tensor(self.elements))
         x = torch.cat([molecules.centred().positions.to(dtype), one_hot.to(dtype)], -1)
         return RaggedSplit(x, self.context_of(molecules.properties, dtype), molecules.sizes)
+
+    def check_elements(self, numbers: Tensor) -> None:
+        """Refuse elements that the format does not know.
+
+        Raises:
+            DataError: names them.
+        """
+        strange = sorted(set(numbers.unique().tolist()) - set(self.elements))
+        if strange:
+            raise DataError(
+                f"the molecules hold {_symbols(strange)}, this model or format knows {_symbols(self.elements)}; "
+                "leave those molecules out, or fit a model to data that hold them"
+            )
+
+    def describe(self, count: int) -> str:
+        """``count`` molecules in words."""
+        return f"{count:,} molecules of {_symbols(self.elements)}"
+
+    def join(self, parts: Sequence[RaggedSplit]) -> RaggedSplit:
+        """Clouds that were drawn in several parts, on the CPU."""
+        parts = [part.to(device="cpu") for part in parts]
+        context = None if parts[0].context is None else torch.cat([part.context for part in parts])
+        return RaggedSplit(torch.cat([part.x for part in parts]), context, torch.cat([part.sizes for part in parts]))
+
+    def write(self, path: str | Path, clouds: RaggedSplit, context: Tensor | None = None) -> None:
+        """``manifold_gen.chemistry.write_molecules``; a property that was asked for stands there as ``target_NAME``."""
+        found = self.decode(clouds)
+        told = self.properties if context is not None else ()
+        asked = {f"target_{p.name}": context[:, j].cpu() * p.deviation + p.mean for j, p in enumerate(told)}
+        write_molecules(path, Molecules(found.positions, found.numbers, found.sizes, asked))
+
+    @property
+    def context(self) -> ContextFormat | None:
+        """The properties as columns, ``None`` for a format without any."""
+        return ContextFormat([p.name for p in self.properties]) if self.properties else None
+
+    def model_context(self, values: Tensor) -> Tensor:
+        """``(n, c)`` standardised properties, from values in their own units."""
+        mean = values.new_tensor([p.mean for p in self.properties])
+        return (values - mean) / values.new_tensor([p.deviation for p in self.properties])
+
+    def loader_options(self) -> dict[str, object]:
+        """The options by which a file is read in this format."""
+        return {"scale": self.scale}
 
     def context_of(self, properties: Mapping[str, Tensor], dtype: torch.dtype = torch.float32) -> Tensor | None:
         """``(M, c)`` standardised properties, ``None`` for a format without any.
@@ -89,13 +137,17 @@ class MoleculeFormat:
 
     def to_dict(self) -> dict[str, object]:
         """Plain values, for a checkpoint."""
-        return {"kind": "molecules", **asdict(self)}
+        return {"kind": self.kind, **asdict(self)}
 
     @classmethod
     def from_dict(cls, content: Mapping[str, object]) -> MoleculeFormat:
         """What ``to_dict`` gave."""
         properties = tuple(Property(**item) for item in content["properties"])
         return cls(tuple(content["elements"]), content["scale"], properties)
+
+
+def _symbols(numbers: Sequence[int]) -> str:
+    return ", ".join(map(element_symbol, numbers))
 
 
 def molecule_dataset(

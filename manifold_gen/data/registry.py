@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import importlib.util
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ class Source:
         licence: of the data.
         load: ``load(split_seed=…, dtype=…, **options) -> Dataset``.
         places: the files it reads from the data folder or the cache; none where it is bundled or generated.
+        package: the optional package that carries the data, where one does.
+        model: what is fitted to it where no model is named.
     """
 
     name: str
@@ -36,11 +39,21 @@ class Source:
     licence: str
     load: Callable[..., Dataset]
     places: tuple[str, ...] = ()
+    package: str = ""
+    model: str = "free-form-flow"
 
     @property
     def available(self) -> bool:
-        """Whether ``load`` needs no download on this machine."""
-        return all(find(place) is not None for place in self.places)
+        """Whether ``load`` needs no download on this machine, and no package that is missing."""
+        carried = not self.package or importlib.util.find_spec(self.package) is not None
+        return carried and all(find(place) is not None for place in self.places)
+
+    @property
+    def advice(self) -> str:
+        """How data that are not available come here."""
+        if self.package:
+            return f"the package {self.package} carries them: pip install 'manifold-gen[molecules]'"
+        return "they are downloaded when they are used, or put into the folder MANIFOLD_GEN_DATA names"
 
     def to_dict(self) -> dict[str, object]:
         """What a listing shows, as plain values."""

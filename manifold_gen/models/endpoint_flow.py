@@ -44,6 +44,7 @@ class EndpointFlow(GenerativeModel, ContinuousDistribution):
         network: ``"egnn"``, which commutes with rotations, reflections and permutations, or ``"transformer"``, which
             commutes with permutations alone and sees every cloud in a random orientation.
         width, pair_width, depth: width of points and of pairs, layers.
+        distance_features: numbers by which the EGNN sees a distance.
         attention: weigh the messages of the EGNN.
         time_waves: how many waves of time the network sees.
         features: ``"one-hot"`` or ``"continuous"``; without effect where there are none.
@@ -74,6 +75,7 @@ class EndpointFlow(GenerativeModel, ContinuousDistribution):
         width: int = 128,
         pair_width: int = 32,
         depth: int = 4,
+        distance_features: int = 16,
         attention: bool = False,
         time_waves: int = 8,
         features: str = "one-hot",
@@ -100,8 +102,8 @@ class EndpointFlow(GenerativeModel, ContinuousDistribution):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.network = EndpointNetwork(
-                manifold.position_dim, manifold.feature_dim, network, width, pair_width, depth, attention,
-                time_waves, embedding.out_features,
+                manifold.position_dim, manifold.feature_dim, network, width, pair_width, depth,
+                distance_features, attention, time_waves, embedding.out_features,
             )  # fmt: skip
 
     def prepare(self, train: Split) -> None:

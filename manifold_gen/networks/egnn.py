@@ -72,8 +72,7 @@ class EGNN(nn.Module):
         # the features of the last layer matter only where there are outputs
         updates = [k + 1 < depth or out_features > 0 for k in range(depth)]
         self.layers = nn.ModuleList(
-            Layer(width, pair_width, distance_features * (1 if k == 0 else 2), depth, attention, updates[k])
-            for k in range(depth)
+            Layer(width, pair_width, distance_features, depth, attention, updates[k]) for k in range(depth)
         )
         self.beside = nn.Linear(beside_features, width * (1 + sum(updates))) if beside_features else None
         self.norm = nn.LayerNorm(width) if out_features else None
@@ -97,9 +96,9 @@ class EGNN(nn.Module):
             difference = x.unsqueeze(-1) - x.unsqueeze(-2)
             distance = torch.sqrt(difference.square().sum(-3) + SOFTENING)
             bumps = self.bumps(distance)
-            seen, near = (bumps, bumps) if seen is None else (seen, torch.cat([bumps, seen], -1))
+            seen = bumps if seen is None else seen
             part = parts.pop(0) if parts and layer.updates else None
-            move, h = layer(difference / (distance + 1).unsqueeze(-3), h, near, part)
+            move, h = layer(difference / (distance + 1).unsqueeze(-3), h, bumps, seen, part)
             x = x + move
         displacement = (x - start).mT
         displacement = displacement - displacement.mean(-2, keepdim=True)
@@ -118,20 +117,21 @@ class Layer(nn.Module):
 
     Args:
         width, pair_width: of the points' features and of the messages.
-        near_features: numbers that tell how far apart two points are.
+        distance_features: numbers that tell how far apart two points are.
         depth: number of layers of the network, which scales the residual branch down.
         attention: weigh each message by a gate.
         updates: the points' features change too, not only the positions.
     """
 
     def __init__(
-        self, width: int, pair_width: int, near_features: int, depth: int, attention: bool, updates: bool
+        self, width: int, pair_width: int, distance_features: int, depth: int, attention: bool, updates: bool
     ) -> None:
         super().__init__()
         self.updates = updates
         self.norm = nn.LayerNorm(width)
         self.ends = nn.Linear(width, 2 * pair_width)
-        self.near = nn.Linear(near_features, pair_width, bias=False)
+        self.near = nn.Linear(distance_features, pair_width, bias=False)
+        self.seen = nn.Linear(distance_features, pair_width, bias=False)
         self.second = nn.Linear(pair_width, pair_width)
         self.pull = zeroed(nn.Linear(pair_width, 1))
         self.reach = nn.Parameter(torch.tensor(REACH))
@@ -143,19 +143,21 @@ class Layer(nn.Module):
             with torch.no_grad():
                 self.outer.weight.mul_(depth**-0.5)
 
-    def forward(self, direction: Tensor, h: Tensor, near: Tensor, beside: Tensor | None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, direction: Tensor, h: Tensor, near: Tensor, seen: Tensor, beside: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         """Moves ``(*batch, p, n)`` and new features ``(*batch, n, width)``.
 
         Args:
             direction: ``(*batch, p, n, n)``, (x_i − x_j) / (d_ij + 1).
             h: features of the points.
-            near: ``(*batch, n, n, near_features)``.
+            near, seen: ``(*batch, n, n, distance_features)``, distances now and in the input.
             beside: ``(*batch, 1, width)`` or nothing.
         """
         share = h.shape[-2] ** -0.5
         normed = self.norm(h)
         to, from_ = self.ends(normed).chunk(2, -1)
-        message = F.silu(self.near(near) + to.unsqueeze(-2) + from_.unsqueeze(-3))
+        message = F.silu(self.near(near) + self.seen(seen) + to.unsqueeze(-2) + from_.unsqueeze(-3))
         message = F.silu(self.second(message))
         pull = torch.tanh(self.pull(message)).squeeze(-1)
         move = (self.reach * share) * (direction * pull.unsqueeze(-3)).sum(-1)

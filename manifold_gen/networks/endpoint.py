@@ -28,7 +28,7 @@ class EndpointNetwork(nn.Module):
     Args:
         position_dim, feature_dim: of the clouds.
         kind: ``"egnn"`` or ``"transformer"``.
-        width, pair_width, depth, attention: of the network.
+        width, pair_width, depth, distance_features, attention: of the network.
         time_waves: waves of time that it sees.
         context_features: length of the context vector.
 
@@ -44,6 +44,7 @@ class EndpointNetwork(nn.Module):
         width: int,
         pair_width: int,
         depth: int,
+        distance_features: int,
         attention: bool,
         time_waves: int,
         context_features: int,
@@ -56,7 +57,7 @@ class EndpointNetwork(nn.Module):
         beside = 1 + time_waves + context_features
         self.network = KINDS[kind](
             position_dim, feature_dim, feature_dim, beside,
-            width=width, pair_width=pair_width, depth=depth, attention=attention,
+            width=width, pair_width=pair_width, depth=depth, distance_features=distance_features, attention=attention,
         )  # fmt: skip
 
     def forward(self, x: Tensor, t: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:

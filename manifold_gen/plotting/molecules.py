@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from manifold_gen.metrics.molecules.graphs import Graphs
 
 PICTURES = (".png", ".svg")
-_WIDTH, _HEIGHT, _CAPTION = 400, 400, 120  # pixels: five panels fill a journal's page of 7.2 inches at 280 dpi
-_LETTERS, _LINE, _CHARACTERS = 26, 34, 26  # pixels (6.7 points on that page), pixels between lines, in a line
+_WIDTH, _HEIGHT, _CAPTION = 400, 400, 116  # pixels: five panels fill a journal's page of 7.2 inches at 280 dpi
+_LETTERS, _LINE, _CHARACTERS = 26, 34, 29  # pixels (6.7 points on that page), pixels between lines, in a line
 _WRONG = (0.96, 0.62, 0.55)  # behind an atom whose bonds do not add up
 
 
@@ -115,7 +115,7 @@ def _fault(graphs: Graphs, row: int) -> str:
     fragments, missing = int(graphs.fragments[row]), int(graphs.implicit_hydrogens[row])
     told = {
         "wrong valence": not graphs.stable[row],
-        "refused by RDKit": not graphs.valid[row],
+        "not valid": not graphs.valid[row],
         f"{fragments} fragments": fragments != 1,
         f"{missing} H missing": missing > 0,
     }

@@ -22,6 +22,6 @@ VERDICTS = [
     "",
     "wrong valence, 1 H missing",
     "2 fragments",
-    "wrong valence, refused by RDKit",
+    "wrong valence, not valid",
     "coordinates not finite",
 ]

@@ -1,0 +1,88 @@
+"""What the commands do with runs on points of a manifold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from manifold_gen.commands import summary
+from manifold_gen.commands.kinds import Evaluation, Told
+from manifold_gen.commands.runs import device_of, floating_type
+
+if TYPE_CHECKING:
+    from manifold_gen.commands.sampling import Drawn
+    from manifold_gen.data import Dataset
+    from manifold_gen.data.kinds import Format
+    from manifold_gen.metrics.diagnostics import Diagnostics
+    from manifold_gen.metrics.likelihood import LikelihoodReport
+    from manifold_gen.models.base import GenerativeModel
+
+
+class Points:
+    """Points are judged by their likelihood."""
+
+    name = "points of a manifold"
+    example = "samples.csv"
+    figures = (".png", ".pdf", ".svg")
+    sample_flags: frozenset[str] = frozenset()
+    evaluate_flags: frozenset[str] = frozenset()
+
+    def summarise(self, dataset: Dataset) -> dict[str, object]:
+        """Rows, manifold, context and checks."""
+        return summary.summarise(dataset)
+
+    def lines(self, found: Mapping[str, object]) -> list[str]:
+        """The summary for people."""
+        return summary.lines(found)
+
+    def diagnose(self, model: GenerativeModel, dataset: Dataset) -> Diagnostics:
+        """Likelihood of every split and what it rests on."""
+        from manifold_gen.metrics.diagnostics import diagnose
+
+        return diagnose(model, dataset)
+
+    def show(self, drawn: Drawn, target: Path, flags: Mapping[str, Path]) -> Told:
+        """Where the points are, in which columns."""
+        columns = list(drawn.format.columns)
+        said = f"{drawn.format.describe(drawn.count)} written to {target} ({', '.join(columns)})"
+        return Told([said], {"points": drawn.count, "columns": columns})
+
+    def evaluate(self, asked: Evaluation) -> Told:
+        """The likelihood that may be quoted, and whether it is valid."""
+        from manifold_gen.metrics.likelihood import evaluate_likelihood
+
+        place = {"dtype": floating_type(asked.model), "device": device_of(asked.model)}
+        rows, train = (part.to(**place) for part in (getattr(asked.dataset, asked.split), asked.dataset.train))
+        density = asked.dataset.density
+        report = evaluate_likelihood(asked.model, rows, train=train, density=density, seed=asked.seed)
+        return Told(_lines(report), report.to_dict(), report.valid)
+
+    def plot(
+        self, model: GenerativeModel, fmt: Format, dataset: Dataset, target: Path, *, count: int | None, seed: int
+    ) -> None:
+        """Density, samples and data in the way of the manifold."""
+        from manifold_gen import plotting
+
+        plotting.plot(model, dataset, target, samples=count or 3000, seed=seed)
+
+
+POINTS = Points()
+
+
+def _lines(report: LikelihoodReport) -> list[str]:
+    lines = [
+        f"NLL          {report.nll:.4f} ± {report.nll_se:.4f} nats, the mean over converged points",
+        f"unconverged  {report.unconverged} of {report.count} points; largest residual {report.largest_residual:.1e}",
+        f"integral     {report.round_trip.value:.4f} ± {report.round_trip.se:.4f} by round trips",
+    ]
+    if report.importance is not None:
+        found = report.importance
+        lines.append(
+            f"             {found.value:.4f} ± {found.se:.4f} by importance sampling, "
+            f"effective sample size {found.effective:,.0f}"
+        )
+    if report.gap is not None:
+        lines.append(f"gap          {report.gap:.4f} ± {report.gap_se:.4f} nats above the exact density")
+    lines.append("valid        yes" if report.valid else "valid        NO: " + "; ".join(report.faults))
+    return lines

@@ -1,0 +1,121 @@
+"""Draws from the model of a run, with what its sampler can be told."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import click
+
+from manifold_gen.commands.runs import device_of, whole_number
+from manifold_gen.configuration import Setting, coerced, parse_value
+from manifold_gen.errors import UsageError
+
+if TYPE_CHECKING:
+    import torch
+
+    from manifold_gen.data.base import Split
+    from manifold_gen.data.kinds import Format
+    from manifold_gen.models.base import GenerativeModel
+
+_CHUNK = 100_000
+_KNOBS = ("steps", "noise")
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A sample and how it was drawn.
+
+    Attributes:
+        points: as the model's ``sample`` gives them, on the CPU.
+        settings: the seed, and what the sampler was told or does untold.
+    """
+
+    points: torch.Tensor | Split
+    count: int
+    format: Format
+    settings: Mapping[str, object]
+
+
+def sampling_options(command: Callable[..., object]) -> Callable[..., object]:
+    """``--steps`` and ``--noise``."""
+    noise = "Share of noise that each step of the sampler draws afresh, 0 to 1.  [default: the model's]"
+    command = click.option("--noise", metavar="X", help=noise)(command)
+    steps = "Evaluations of the network for each draw.  [default: the model's]"
+    return click.option("--steps", metavar="N", help=steps)(command)
+
+
+def knobs(model: GenerativeModel, steps: str | None, noise: str | None) -> dict[str, object]:
+    """The settings of the sampler that were given.
+
+    Raises:
+        UsageError: the sampler has no such setting, or the value is no number of its kind.
+    """
+    given: dict[str, object] = {}
+    if steps is not None:
+        given["steps"] = whole_number(steps, "--steps")
+    if noise is not None:
+        given["noise"] = coerced(parse_value(noise), Setting("--noise", float, 0.0))
+    for name in given:
+        if name not in _told(model):
+            from manifold_gen.models import name_of
+
+            raise UsageError(
+                f"--{name} was given, but the sampler of {name_of(model.kind)} has no {name}; leave it out"
+            )
+    return given
+
+
+def sizes_of(model: GenerativeModel, atoms: str | None) -> int | None:
+    """The one size that every draw is to have, ``None`` where it is left to the model.
+
+    Raises:
+        UsageError: all draws of the model have one size, or a cloud of one point was asked for.
+    """
+    if atoms is None:
+        return None
+    if "sizes" not in inspect.signature(type(model).sample).parameters:
+        raise UsageError(f"--atoms was given, but every draw on {model.manifold} has one size; leave it out")
+    count = whole_number(atoms, "--atoms")
+    if count < 2:
+        raise UsageError("--atoms is 1; a single atom has no shape: give at least 2")
+    return count
+
+
+def draw(
+    model: GenerativeModel,
+    fmt: Format,
+    n: int,
+    *,
+    seed: int,
+    context: torch.Tensor | None = None,
+    size: int | None = None,
+    settings: Mapping[str, object],
+) -> Drawn:
+    """``n`` draws, a chunk at a time to bound the memory; a chunk depends on the seed and its number alone."""
+    import torch
+
+    from manifold_gen import seeds
+
+    device, parts = device_of(model), []
+    with torch.no_grad():
+        for number, start in enumerate(range(0, n, _CHUNK)):
+            count = min(n - start, _CHUNK)
+            rows = None if context is None else context[start : start + count].to(device)
+            sized = {} if size is None else {"sizes": torch.full((count,), size, device=device)}
+            generator = seeds.generator(seed, number, device=device)
+            parts.append(model.sample(count, context=rows, generator=generator, **settings, **sized))
+    return Drawn(fmt.join(parts), n, fmt, {"seed": seed, **told_settings(model, settings)})
+
+
+def told_settings(model: GenerativeModel, settings: Mapping[str, object]) -> dict[str, object]:
+    """Steps and noise of the sampler, as told or by default, where it has them."""
+    known = {name: model.hyperparameters.get(name) for name in _KNOBS if name in _told(model)}
+    return {name: value for name, value in {**known, **settings}.items() if value is not None}
+
+
+def _told(model: GenerativeModel) -> Mapping[str, inspect.Parameter]:
+    """What the sampler takes; of a family of models the members' sampler says so."""
+    return inspect.signature(model.kind.sample).parameters
