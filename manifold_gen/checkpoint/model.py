@@ -13,6 +13,7 @@ from safetensors import torch as safetensors
 from manifold_gen import manifolds, models
 from manifold_gen.checkpoint import manifest
 from manifold_gen.checkpoint.folder import MODEL, WEIGHTS, RunFolder
+from manifold_gen.checkpoint.shipped import SHIPPED, run_path
 from manifold_gen.errors import CheckpointError, UsageError
 from manifold_gen.manifolds.base import Manifold
 from manifold_gen.models.base import GenerativeModel
@@ -51,6 +52,10 @@ def save_model(
 def load(path: str | Path, device: str | torch.device = "cpu") -> GenerativeModel:
     """The model of a run folder, in evaluation mode: it scores exactly as the one that was saved.
 
+    Args:
+        path: a folder that ``fit`` or ``save_model`` wrote, or a name in ``checkpoint.shipped.SHIPPED``.
+        device: where to put it.
+
     Raises:
         CheckpointError: the folder is missing, empty, truncated, altered, foreign, of another version, or its weights
             are not finite or do not fit the model.
@@ -58,7 +63,7 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> GenerativeMode
     Example:
         >>> load("runs/none")
         Traceback (most recent call last):
-        manifold_gen.errors.CheckpointError: runs/none does not exist; give the folder that fit wrote
+        manifold_gen.errors.CheckpointError: runs/none does not exist; give the folder that fit wrote, or the name of ...
     """
     folder = _folder(path)
     content = read_description(folder)
@@ -130,9 +135,12 @@ def weights(state: Mapping[str, torch.Tensor], progress: float) -> bytes:
 def _folder(path: str | Path) -> Path:
     if "://" in str(path):
         raise CheckpointError(f"{path} is a URL; download the folder and give its path")
-    folder = Path(path)
+    folder = run_path(path)
     if not folder.exists():
-        raise CheckpointError(f"{folder} does not exist; give the folder that fit wrote")
+        raise CheckpointError(
+            f"{folder} does not exist; give the folder that fit wrote, or the name of a model that comes with the "
+            f"package: {', '.join(SHIPPED)}"
+        )
     if folder.name in (WEIGHTS, MODEL, manifest.NAME):
         return folder.parent
     if not folder.is_dir():

@@ -38,10 +38,10 @@ def run_format(path: str) -> Format:
 
 def run_data(path: str, data: str | None = None) -> Dataset:
     """The data set that a run was fitted to, or another one of the same kind given by name or file."""
-    from manifold_gen.checkpoint import RunFolder
+    from manifold_gen.checkpoint import RunFolder, run_path
     from manifold_gen.commands.settings import FitSettings
 
-    tables = RunFolder(path).read_config()
+    tables = RunFolder(run_path(path)).read_config()
     table = tables.get("data")
     if not isinstance(table, dict) or "name" not in table:
         raise CheckpointError(f"{path} does not say which data it was fitted to; name them with --data")

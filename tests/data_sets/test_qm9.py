@@ -133,7 +133,7 @@ def test_molecules_are_those_of_the_tables(cache):
             error = torch.cdist(molecule.positions.double(), molecule.positions.double()) - torch.cdist(
                 expected, expected
             )
-            assert float(error.abs().max()) < 2 * 3**0.5 * 0.00025 + 1e-6
+            assert float(error.abs().max()) < 5e-6
             found = {name: float(values[0]) for name, values in molecule.properties.items()}
             assert found["alpha"] == pytest.approx(float(row["Polarizability_bohr3"]), rel=1e-6)
             assert found["gap"] == pytest.approx(float(row["HOMO_LUMO_gap_au"]) * 27.2114, rel=1e-6)

@@ -1,18 +1,14 @@
 """Stability, validity and strict success: molecules made by hand, and QM9 against the published numbers."""
 
-import importlib.util
 import math
-import re
-from pathlib import Path
 
 import made_molecules as made
 import numpy as np
-import pandas
 import pytest
 import torch
 
 from manifold_gen.chemistry import bonds
-from manifold_gen.chemistry.molecules import Molecules
+from manifold_gen.data.qm9 import qm9_molecules
 from manifold_gen.errors import DataError, UsageError
 from manifold_gen.metrics.molecules import (
     Graphs,
@@ -27,25 +23,10 @@ from manifold_gen.metrics.molecules import (
 )
 
 
-def qm9_test_molecules():
-    """The published split's test molecules with every digit of the package's tables."""
-    folder = Path(importlib.util.find_spec("qm9pack").origin).parent / "data"
-    tables = [pandas.read_csv(folder / f"qm9_part{k}.csv", usecols=["Index", "Elements", "XYZ_Ang"]) for k in (1, 2, 3)]
-    rows = pandas.concat(tables).sort_values("Index").reset_index(drop=True)
-    rows = rows.iloc[np.random.RandomState(0).permutation(len(rows))[-13083:]]
-    letters = [re.findall("[HCNOF]", text) for text in rows["Elements"]]
-    text = " ".join(rows["XYZ_Ang"].str.translate(str.maketrans("[],", "   ")))
-    numbers = [{"H": 1, "C": 6, "N": 7, "O": 8, "F": 9}[letter] for word in letters for letter in word]
-    return Molecules(
-        torch.from_numpy(np.array(text.split(), dtype=np.float64).reshape(-1, 3)),
-        torch.tensor(numbers),
-        torch.tensor([len(word) for word in letters]),
-    )
-
-
 @pytest.fixture(scope="module")
 def qm9():
-    return qm9_test_molecules()
+    """The published split's test molecules."""
+    return qm9_molecules()["test"]
 
 
 def test_molecules_of_qm9_score_as_published(qm9):
