@@ -1,0 +1,178 @@
+"""Molecules from the command line, as a chemist types it: fit, sample, look, evaluate."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+from calling import ENVIRONMENT, call, check_failure
+
+from manifold_gen.chemistry import Molecules, read_molecules, write_molecules
+
+SMALL = ["model.width=16", "model.pair_width=8", "model.depth=1"]
+TINY = [*SMALL, "--steps", "12", "--batch-size", "16", "--device", "cpu"]
+WATER = torch.tensor([[0.0, 0.0, 0.12], [0.0, 0.76, -0.48], [0.0, -0.76, -0.48]])
+METHANE = 0.63 * torch.tensor([[0.0, 0, 0], [1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]])
+
+
+@pytest.fixture(scope="module")
+def chemicals(tmp_path_factory):
+    """A file of 30 waters and 30 methanes, a little bent."""
+    path = tmp_path_factory.mktemp("chemicals") / "chemicals.xyz"
+    noise = torch.Generator().manual_seed(0)
+    kinds = [(WATER, torch.tensor([8, 1, 1])), (METHANE, torch.tensor([6, 1, 1, 1, 1]))] * 30
+    write_molecules(path, Molecules.join([(x + 0.01 * torch.randn(x.shape, generator=noise), z) for x, z in kinds]))
+    return path
+
+
+@pytest.fixture(scope="module")
+def made(chemicals):
+    """A small run on ``chemicals``; the text beside it is what ``fit`` said."""
+    folder = chemicals.parent / "molecules"
+    done = call("fit", "--data", chemicals, *TINY, "--out", folder)
+    assert done.code == 0, done.err
+    (chemicals.parent / "molecules.txt").write_text(done.out)
+    return folder
+
+
+def test_fit_says_what_the_data_are_and_what_comes_next(made, chemicals):
+    said = (made.parent / "molecules.txt").read_text()
+    for words in ('name = "endpoint-flow"', "48 train, 6 val, 6 test", "3 to 5, mean 4.0", "H, C, O"):
+        assert words in said
+    assert "dimension" not in said
+    assert "strict success" in said
+    assert f"manifold-gen sample {made} -n 1000 -o molecules.sdf" in said
+    found = json.loads((made / "diagnostics.json").read_text())
+    assert found["molecules"]["count"] == 100
+    assert found["failures"] == []
+    record = json.loads(call("fit", "--data", chemicals, "--dry-run", "--json").out)
+    assert record["data"]["atoms"] == {"least": 3, "mean": 4.0, "most": 5}
+
+
+def test_sample_writes_what_rdkit_and_we_read_with_picture_and_page(made, tmp_path):
+    files = [tmp_path / name for name in ("m.sdf", "m.png", "m.html")]
+    knobs = ["--steps", "6", "--noise", "0.25", "--seed", "3"]
+    done = call("sample", made, "-n", "40", "-o", files[0], "--picture", files[1], "--page", files[2], *knobs)
+    assert done.code == 0, done.err
+    for words in ("40 molecules of H, C, O", "seed 3, steps 6, noise 0.25", "strict success", "±", "m.png", "m.html"):
+        assert words in done.out
+    molecules = read_molecules(files[0])
+    assert set(molecules.sizes.tolist()) <= {3, 5}
+    assert files[1].read_bytes()[:4] == b"\x89PNG"
+    assert files[2].read_text().startswith("<!DOCTYPE html>")
+    again = tmp_path / "again.sdf"
+    assert call("sample", made, "-n", "40", "-o", again, *knobs).code == 0
+    assert again.read_bytes() == files[0].read_bytes()
+    check_failure(call("sample", made, "-o", tmp_path / "x.sdf", "--page", files[2]), 74, "exists", "--overwrite")
+
+
+def test_sample_of_one_size_and_as_json(made, tmp_path):
+    done = call("sample", made, "-n", "6", "-o", tmp_path / "m.xyz", "--atoms", "4", "--steps", "3", "--json")
+    record = json.loads(done.out)
+    assert (record["molecules"], record["steps"], record["report"]["count"]) == (6, 3, 6)
+    assert read_molecules(tmp_path / "m.xyz").sizes.tolist() == [4] * 6
+
+
+def test_what_the_sampler_does_not_know_is_told(made, run, tmp_path):
+    check_failure(call("sample", made, "-o", tmp_path / "m.csv"), 2, "'.csv'", ".sdf, .xyz, .smi")
+    check_failure(call("sample", run, "-o", tmp_path / "x.sdf"), 2, "'.sdf'", ".csv")
+    check_failure(call("sample", run, "-o", tmp_path / "x.csv", "--noise", "0.5"), 2, "free-form-flow", "no noise")
+    check_failure(call("sample", run, "-o", tmp_path / "x.csv", "--atoms", "5"), 2, "--atoms", "leave it out")
+    check_failure(call("sample", run, "-o", tmp_path / "x.csv", "--page", tmp_path / "x.html"), 2, "--page")
+    check_failure(call("sample", made, "-o", tmp_path / "m.sdf", "--noise", "2"), 2, "noise is 2")
+    check_failure(call("sample", made, "-o", tmp_path / "m.sdf", "--noise", "much"), 2, "'much'", "number")
+    check_failure(call("sample", made, "-o", tmp_path / "m.sdf", "--atoms", "1"), 2, "at least 2")
+    check_failure(call("sample", made, "-o", tmp_path / "m.sdf", "--context", "1"), 2, "without context")
+    check_failure(call("evaluate", run, "--relax", "5"), 2, "--relax", "leave it out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_evaluate(made):
+    done = call("evaluate", made, "-n", "30", "--steps", "4", "--relax", "2")
+    assert done.code == 0, done.err
+    for words in ("on chemicals, test part", "steps 4", "strict success", "novel among unique", "floor", "relax"):
+        assert words in done.out
+    record = json.loads(call("evaluate", made, "-n", "20", "--steps", "2", "--noise", "0", "--json").out)
+    assert (record["count"], record["steps"], record["noise"]) == (20, 2, 0)
+    assert 0 <= record["strict"]["value"] <= 1
+    assert record["comparison"] is not None
+
+
+def test_data_of_other_elements_are_refused(made, tmp_path):
+    ammonia = (METHANE[:4], torch.tensor([7, 1, 1, 1]))
+    write_molecules(tmp_path / "other.xyz", Molecules.join([ammonia] * 20))
+    done = call("evaluate", made, "--data", tmp_path / "other.xyz", "-n", "5", "--steps", "2")
+    check_failure(done, 66, "hold N", "H, C, O", "fit a model")
+
+
+def test_score_says_what_to_do_instead(made, chemicals):
+    check_failure(call("score", made, chemicals), 2, "no log-density", f"manifold-gen evaluate {made}")
+
+
+def test_plot(made, tmp_path):
+    assert call("plot", made, "-o", tmp_path / "some.png", "-n", "4").code == 0
+    assert (tmp_path / "some.png").read_bytes()[:4] == b"\x89PNG"
+    check_failure(call("plot", made, "-o", tmp_path / "some.pdf"), 2, "'.pdf'", ".png, .svg")
+
+
+def test_elements_without_known_bonds_are_fitted_drawn_and_not_judged(tmp_path):
+    sulphide = (1.3 * WATER, torch.tensor([16, 1, 1]))
+    write_molecules(tmp_path / "s.xyz", Molecules.join([sulphide] * 20))
+    done = call("fit", "--data", tmp_path / "s.xyz", *TINY, "--out", tmp_path / "run")
+    assert done.code == 0, done.err
+    assert "H, C, N, O and F alone" in done.out
+    done = call("sample", tmp_path / "run", "-n", "5", "--steps", "2", "-o", tmp_path / "drawn.xyz")
+    assert done.code == 0, done.err
+    assert "not judged" in done.out
+    assert len(read_molecules(tmp_path / "drawn.xyz")) == 5
+    check_failure(call("evaluate", tmp_path / "run", "-n", "5", "--steps", "2"), 66, "S")
+
+
+def test_a_model_of_another_kind_is_refused(chemicals, tmp_path):
+    done = call("fit", "--data", chemicals, "--model", "free-form-flow", "--out", tmp_path / "run")
+    check_failure(done, 2, "choose endpoint-flow")
+    check_failure(call("fit", "--data", chemicals, "--manifold", "torus", "--dry-run"), 2, "data.manifold")
+
+
+def test_qm9_by_name_conditioned_on_a_property(tmp_path):
+    """Properties go in and out in their own units."""
+    run = tmp_path / "run"
+    done = call("fit", "--data", "qm9", "data.max_heavy=4", 'data.properties=["gap"]', *TINY, "--out", run)
+    assert done.code == 0, done.err
+    for words in ("context   gap", "H, C, N, O", "strict success"):
+        assert words in done.out
+    target = tmp_path / "m.xyz"
+    check_failure(call("sample", run, "-n", "3", "--steps", "2", "-o", target), 2, "--context gap")
+    assert call("sample", run, "-n", "3", "--steps", "2", "--context", "6.5", "-o", target).code == 0
+    assert torch.allclose(read_molecules(target).properties["target_gap"], torch.full((3,), 6.5), atol=1e-4)
+    done = call("evaluate", run, "-n", "8", "--steps", "2")
+    assert done.code == 0, done.err
+
+
+def test_qm9_is_listed_as_missing_without_its_package():
+    code = (
+        "import sys, importlib.util as u; find = u.find_spec; "
+        "u.find_spec = lambda name, *more: None if name == 'qm9pack' else find(name, *more); "
+        "from manifold_gen.cli import main; sys.exit(main(['datasets', 'qm9']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "no: the package qm9pack carries them: pip install 'manifold-gen[molecules]'" in done.stdout
+    listed = call("datasets").out.splitlines()
+    assert [line.split()[3] for line in listed if line.startswith("qm9 ")] == ["yes"]
+
+
+def test_without_rdkit_the_fit_is_kept_and_sampling_says_what_is_missing(made, chemicals, tmp_path):
+    code = "import sys; sys.modules['rdkit'] = None; from manifold_gen.cli import main; sys.exit(main(sys.argv[1:]))"
+    run = [sys.executable, "-c", code]
+    options = {"env": ENVIRONMENT, "capture_output": True, "text": True, "timeout": 120}
+    fitted = subprocess.run([*run, "fit", "--data", chemicals, *TINY, "--out", tmp_path / "run"], **options)
+    assert fitted.returncode == 0, fitted.stderr
+    assert "pip install 'manifold-gen[molecules]'" in fitted.stdout
+    drawn = subprocess.run([*run, "evaluate", made, "-n", "3", "--steps", "2"], **options)
+    assert drawn.returncode == 1
+    assert "pip install 'manifold-gen[molecules]'" in drawn.stderr
+    assert "Traceback" not in drawn.stderr
