@@ -15,6 +15,9 @@ REQUIRED = ("torch", "numpy", "scipy", "geoopt", "safetensors", "pooch", "click"
 EXTRAS = {
     "plot": ("matplotlib", "figures"),
     "geomstats": ("geomstats", "spaces of geomstats"),
+    "ode": ("torchdiffeq", "the adjoint equation of continuous flows"),
+    "ray": ("ray", "benchmark cells on a cluster"),
+    "molecules": ("rdkit", "QM9, molecule files and pictures"),
     "test": ("pytest", "the test suite"),
     "docs": ("sphinx", "the documentation"),
 }

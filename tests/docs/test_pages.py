@@ -5,7 +5,7 @@ import torch
 from blocks import ROOT, run_python
 
 
-@pytest.mark.parametrize("page", ["extending", "models", "tutorial"])
+@pytest.mark.parametrize("page", ["extending", "models", "molecules", "tutorial"])
 def test_the_code_on_a_page_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     default = torch.get_default_dtype()
