@@ -63,7 +63,7 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> GenerativeMode
     Example:
         >>> load("runs/none")
         Traceback (most recent call last):
-        manifold_gen.errors.CheckpointError: runs/none does not exist; give the folder that fit wrote, or the name of ...
+        manifold_gen.errors.CheckpointError: runs/none does not exist; give the folder that ...
     """
     folder = _folder(path)
     content = read_description(folder)
