@@ -38,7 +38,7 @@ class PointFormat:
     """How the points of a manifold stand in columns.
 
     Attributes:
-        kind, endings, default_model: of every such format: its name, its files, the model where none is named.
+        default_model, endings, kind: of every such format: the model where none is named, its files, its name.
         manifold: its spec.
         representations: name of the representation of each factor, see ``manifold_gen.data.representations``.
         columns: names of the columns, in the order of the values.

@@ -36,7 +36,7 @@ class MoleculeFormat:
     """How molecules stand as clouds: positions in ångström, then the element one-hot times ``scale``.
 
     Attributes:
-        kind, endings, default_model: of every such format: its name, its files, the model where none is named.
+        default_model, endings, kind: of every such format: the model where none is named, its files, its name.
         elements: atomic numbers, in the order of the features.
         scale: size of a one-hot entry: the larger, the earlier an element is decided among the noise.
         properties: what the context holds, standardised.

@@ -115,10 +115,10 @@ def test_strided_terms_keep_the_mean(latent_stride, proposal_stride):
     torch.testing.assert_close(found["nll"], expected["nll"])
 
 
-def test_auto_takes_an_exact_volume_up_to_dimension_three():
-    for spec in ("sphere:2", "so3", "torus:2"):
+def test_auto_takes_an_exact_volume_up_to_dimension_eight():
+    for spec in ("sphere:2", "so3", "torus:2", "torus:8"):
         assert "probes" not in drawn(small(spec, volume="auto"), 4)
-    assert "probes" in drawn(small("torus:5", volume="auto"), 4)
+    assert "probes" in drawn(small("torus:9", volume="auto"), 4)
 
 
 @pytest.mark.parametrize("spec", ["sphere:2", "torus:2", "so3", "poincare:2"])

@@ -36,7 +36,7 @@ class MoleculeReport:
         not_finite: those with a coordinate that is no number; they count as failures everywhere.
         temperature: of the sampling; below 1 stability rises and variety falls.
         strict: stable, valid, in one fragment, no hydrogen added: the headline.
-        atom_stable, molecule_stable, valid, valid_and_unique: the published four. Stability is not quality.
+        atom_stable, molecule_stable, valid_and_unique, valid: the published four. Stability is not quality.
         unique, novel: distinct among valid; not of the training set among distinct (None without one).
         single_fragment: valid and in one piece.
         comparison: distances from the test molecules, or the training molecules without any; None without either.
