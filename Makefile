@@ -18,7 +18,7 @@ help:
 	@echo "make quickstart   set up .venv, run the main job on real data, write runs/quickstart/ (3 minutes after the install)"
 	@echo "make test         set up .venv, run the whole test suite (10 minutes on 2 cores)"
 	@echo "make docs         build the documentation into docs/_build/html"
-	@echo "make bench        measure speed on one thread, write experiments/bench_speed.json and bench_rivals.json"
+	@echo "make bench        measure speed on one thread, write experiments/bench_*.json"
 	@echo "make lint         ruff check and ruff format --check"
 	@echo "make clean        remove .venv, build products and caches (runs/ stays)"
 
@@ -54,6 +54,7 @@ docs: $(VENV)/.test
 bench: $(VENV)/.test
 	OMP_NUM_THREADS=1 $(RUN) experiments/bench_speed.py --out experiments/bench_speed.json
 	OMP_NUM_THREADS=1 $(RUN) experiments/bench_rivals.py --out experiments/bench_rivals.json
+	OMP_NUM_THREADS=1 $(RUN) experiments/bench_molecules.py --out experiments/bench_molecules.json
 
 lint: $(VENV)/.test
 	$(RUN) -m ruff check .
