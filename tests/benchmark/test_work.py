@@ -65,7 +65,7 @@ def test_a_cell_of_each_kind(name):
 def test_an_ode_is_measured_by_its_evaluations(teacher):
     check(teacher.record, "ode")
     assert list(teacher.record["metrics"]["mmd"]) == ["1", "2", "4", "8", "16", "32", "64"]
-    assert len(teacher.record["train"]["curve"]) == 5
+    assert len(teacher.record["train"]["curve"]) >= 5  # steps are timed, and need not divide evenly
 
 
 def test_a_student_learns_from_its_teacher_and_its_time_holds_the_teachers(teacher):
