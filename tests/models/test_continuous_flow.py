@@ -107,3 +107,8 @@ def test_a_moser_field_that_is_no_density_is_not_scored():
     assert bool((record.log_prob[bad] == -math.inf).all())
     assert bool((record.residual[bad] > 0).all())
     assert bool(record.log_prob[~bad].isfinite().all())
+
+
+def test_a_moser_flow_returns_from_its_round_trip():
+    model = nudged(MoserFlow(Sphere(2), **FIELD).double(), 0.02)
+    assert bool(model.round_trip(16).all())
