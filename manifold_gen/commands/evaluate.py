@@ -23,6 +23,7 @@ from manifold_gen.commands.sampling import sampling_options
 @click.option("-n", "--count", metavar="N", help="Molecules drawn.  [default: 1000]")
 @click.option("--relax", metavar="N", help="Relax N stable molecules by GFN2-xTB.")
 @click.option("--posebusters", metavar="N", help="Test N molecules by PoseBusters.")
+@click.option("--bound", metavar="N", help="Bound the likelihood of N held-out molecules.")
 @sampling_options
 @click.option("--device", default="auto", metavar="NAME", help="auto, cpu, cuda or cuda:1.")
 @click.option("--strict", is_flag=True, help="Exit with 1 where the number is not valid.")
@@ -36,6 +37,7 @@ def evaluate(
     count: str | None,
     relax: str | None,
     posebusters: str | None,
+    bound: str | None,
     steps: str | None,
     noise: str | None,
     device: str,
@@ -55,7 +57,14 @@ def evaluate(
     """
     model, fmt = open_run(run, device)
     kind = kind_of(fmt)
-    given = {"-n": count, "--relax": relax, "--posebusters": posebusters, "--steps": steps, "--noise": noise}
+    given = {
+        "-n": count,
+        "--relax": relax,
+        "--posebusters": posebusters,
+        "--bound": bound,
+        "--steps": steps,
+        "--noise": noise,
+    }
     flags = understood(given, kind.evaluate_flags, kind)
     dataset = run_data(run, data)
     found = kind.evaluate(Evaluation(model, fmt, dataset, split, seed, flags, console.note))

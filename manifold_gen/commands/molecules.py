@@ -28,7 +28,7 @@ class OfMolecules:
     example = "molecules.sdf"
     figures = (".png", ".svg")
     sample_flags = frozenset({"--atoms", "--picture", "--page"})
-    evaluate_flags = frozenset({"-n", "--relax", "--posebusters", "--steps", "--noise"})
+    evaluate_flags = frozenset({"-n", "--relax", "--posebusters", "--bound", "--steps", "--noise"})
 
     def summarise(self, dataset: Dataset) -> dict[str, object]:
         """Molecules of each part, their atoms and elements."""
@@ -93,12 +93,12 @@ class OfMolecules:
     def evaluate(self, asked: Evaluation) -> Told:
         """Shares of what is drawn that pass the checks, and distances from held-out molecules."""
         from manifold_gen.metrics.molecule_diagnostics import draw_molecules
-        from manifold_gen.metrics.molecules import evaluate_molecules
+        from manifold_gen.metrics.molecules import evaluate_molecules, likelihood_bound
 
         flags = asked.flags
-        n, relax, bust = (
+        n, relax, bust, bound = (
             whole_number(flags[flag], flag) if flag in flags else usual
-            for flag, usual in (("-n", 1000), ("--relax", 0), ("--posebusters", 0))
+            for flag, usual in (("-n", 1000), ("--relax", 0), ("--posebusters", 0), ("--bound", 0))
         )
         settings = knobs(asked.model, flags.get("--steps"), flags.get("--noise"))
         train, test = (_molecules(asked, part) for part in ("train", asked.split))
@@ -113,7 +113,12 @@ class OfMolecules:
         lines = [_sampled(told), *report.table().splitlines()]
         if relax and report.relaxation is None:
             lines.append("none is stable, so there is nothing to relax")
-        return Told(lines, {**report.to_dict(), **told}, not report.not_finite)
+        record = {**report.to_dict(), **told}
+        if bound:
+            found = likelihood_bound(asked.model, getattr(asked.dataset, asked.split), bound, seed=asked.seed)
+            lines.append(str(found))
+            record["bound"] = found.to_dict()
+        return Told(lines, record, not report.not_finite)
 
     def plot(
         self,

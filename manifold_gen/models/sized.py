@@ -111,6 +111,21 @@ class SizedModel(GenerativeModel):
         return torch.multinomial(self.counts.double(), n, replacement=True, generator=generator)
 
     @torch.no_grad()
+    def elbo(self, split: RaggedSplit, generator: torch.Generator | None = None, samples: int = 32) -> Tensor:
+        """Estimates ``(M,)`` of a lower bound of log p(n) + log p(x | n), nats, in the order of ``split``.
+
+        Raises:
+            UsageError: the member knows no such bound.
+        """
+        if not hasattr(self.member, "elbo"):
+            raise UsageError(f"{type(self.member).__name__} knows no lower bound of its density; endpoint-flow does")
+        found = self.log_prob_sizes(split.sizes).to(split.x)
+        for index in split.parts(CHUNK):
+            rows = split.batch(index)
+            found[index] += self.on(rows.x).elbo(rows.x, generator, rows.context, samples)
+        return found
+
+    @torch.no_grad()
     def sample(
         self,
         n: int,

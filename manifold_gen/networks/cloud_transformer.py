@@ -20,7 +20,7 @@ class CloudTransformer(nn.Module):
     change when it is moved. Vaswani and others, *Attention is all you need* (2017), with the norms before the blocks.
 
     Args:
-        position_dim, in_features, out_features, beside_features: as in ``EGNN``.
+        position_dim, in_features, out_features, beside_features, guesses: as in ``EGNN``.
         width: of the tokens, a multiple of 4, the number of heads.
         depth: number of blocks.
         pair_width, distance_features, attention: without effect, so that it stands wherever ``EGNN`` does.
@@ -44,19 +44,26 @@ class CloudTransformer(nn.Module):
         depth: int = 4,
         distance_features: int = 16,
         attention: bool = False,
+        guesses: bool = False,
     ) -> None:
         super().__init__()
         self.sizes = [position_dim, out_features]
-        self.entry = nn.Linear(position_dim + in_features, width)
+        self.guesses = guesses
+        self.entry = nn.Linear((1 + guesses) * position_dim + in_features, width)
         self.beside = nn.Linear(beside_features, width * (1 + depth)) if beside_features else None
         self.blocks = nn.ModuleList(Block(width, depth) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
         # one displacement for all points is none, so a bias would mean nothing
         self.last = zeroed(nn.Linear(width, position_dim + out_features, bias=False))
 
-    def forward(self, positions: Tensor, features: Tensor, beside: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, positions: Tensor, features: Tensor, beside: Tensor | None = None, guess: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Displacements ``(*batch, n, p)`` and outputs ``(*batch, n, k)``, as ``EGNN.forward``."""
-        h = self.entry(torch.cat([positions, features], -1))
+        told = [positions, features]
+        if self.guesses:
+            told.append(torch.zeros_like(positions) if guess is None else guess)
+        h = self.entry(torch.cat(told, -1))
         if self.beside is None or beside is None:
             parts = [torch.zeros_like(h[..., :1, :])] * (1 + len(self.blocks))
         else:

@@ -25,6 +25,9 @@ from torch.nn import functional as F
 SOFTENING = 1e-3
 # The distance features cover 0 to so many units; beyond it they are all zero.
 FURTHEST = 15.0
+# Bumps end at e^-40: smaller numbers, times the gradients that meet them, are denormal, and a product of matrices
+# with denormal entries takes six times as long.
+LOWEST = -40.0
 REACH = 2.0  # r above, before it is trained
 
 
@@ -33,7 +36,8 @@ class EGNN(nn.Module):
 
     Displacements turn with the positions and have mean zero; outputs do not change when the cloud turns or moves; both
     are permuted with the points. All of it is smooth, also where points coincide. Distances enter as Gaussian bumps
-    that are equally spaced in log(1 + d), those of the input cloud beside those of the cloud as it is moved.
+    that are equally spaced in log(1 + d): those of the cloud as it is moved, of the input cloud and, where there is
+    one, of a guess.
 
     Args:
         position_dim: p, dimension of the space of the positions.
@@ -44,6 +48,7 @@ class EGNN(nn.Module):
         depth: number of layers, at least 1.
         distance_features: number of bumps that see a distance.
         attention: weigh each message by a gate of its own.
+        guesses: it can be given another cloud of the same points, a guess of what is looked for.
 
     Example:
         >>> network = EGNN(3, 5, 2, width=16, pair_width=8, depth=2)
@@ -64,46 +69,57 @@ class EGNN(nn.Module):
         depth: int = 4,
         distance_features: int = 16,
         attention: bool = False,
+        guesses: bool = False,
     ) -> None:
         super().__init__()
+        self.guesses = guesses
         self.position_dim, self.in_features, self.out_features = position_dim, in_features, out_features
         self.bumps = DistanceBumps(distance_features)
         self.entry = nn.Linear(max(in_features, 1), width)
         # the features of the last layer matter only where there are outputs
         updates = [k + 1 < depth or out_features > 0 for k in range(depth)]
         self.layers = nn.ModuleList(
-            Layer(width, pair_width, distance_features, depth, attention, updates[k]) for k in range(depth)
+            Layer(width, pair_width, (2 + guesses) * distance_features, depth, attention, updates[k])
+            for k in range(depth)
         )
         self.beside = nn.Linear(beside_features, width * (1 + sum(updates))) if beside_features else None
         self.norm = nn.LayerNorm(width) if out_features else None
         self.last = zeroed(nn.Linear(width, out_features)) if out_features else None
 
-    def forward(self, positions: Tensor, features: Tensor, beside: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, positions: Tensor, features: Tensor, beside: Tensor | None = None, guess: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Displacements ``(*batch, n, p)`` and outputs ``(*batch, n, k)``.
 
         Args:
             positions: ``(*batch, n, p)``.
             features: ``(*batch, n, f)``.
             beside: ``(*batch, c)``, or nothing.
+            guess: ``(*batch, n, p)``, or nothing.
         """
         x = start = positions.mT  # (*batch, p, n): arrays over pairs then end in (n, n), along which work is fast
         h = self.entry(features if self.in_features else torch.ones_like(positions[..., :1]))
         parts = self._parts(beside)
         if parts:
             h = h + parts.pop(0)
-        seen = None
+        seen = self._seen(x, guess)
         for layer in self.layers:
-            difference = x.unsqueeze(-1) - x.unsqueeze(-2)
-            distance = torch.sqrt(difference.square().sum(-3) + SOFTENING)
-            bumps = self.bumps(distance)
-            seen = bumps if seen is None else seen
+            difference, distance = apart(x)
             part = parts.pop(0) if parts and layer.updates else None
-            move, h = layer(difference / (distance + 1).unsqueeze(-3), h, bumps, seen, part)
+            near = torch.cat([self.bumps(distance), seen], -1)
+            move, h = layer(difference / (distance + 1).unsqueeze(-3), h, near, part)
             x = x + move
         displacement = (x - start).mT
         displacement = displacement - displacement.mean(-2, keepdim=True)
         outputs = displacement[..., :0] if self.last is None else self.last(F.silu(self.norm(h)))
         return displacement, outputs
+
+    def _seen(self, x: Tensor, guess: Tensor | None) -> Tensor:
+        """Bumps of the distances that all layers see: of the input and, where it can be told one, of the guess."""
+        seen = self.bumps(apart(x)[1])
+        if not self.guesses:
+            return seen
+        return torch.cat([seen, torch.zeros_like(seen) if guess is None else self.bumps(apart(guess.mT)[1])], -1)
 
     def _parts(self, beside: Tensor | None) -> list[Tensor]:
         """What each place of the network gets of ``beside``, ``(*batch, 1, width)``."""
@@ -117,7 +133,7 @@ class Layer(nn.Module):
 
     Args:
         width, pair_width: of the points' features and of the messages.
-        distance_features: numbers that tell how far apart two points are.
+        distance_features: numbers that tell how far apart two points are, in all clouds together.
         depth: number of layers of the network, which scales the residual branch down.
         attention: weigh each message by a gate.
         updates: the points' features change too, not only the positions.
@@ -131,8 +147,7 @@ class Layer(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.ends = nn.Linear(width, 2 * pair_width)
         self.near = nn.Linear(distance_features, pair_width, bias=False)
-        self.seen = nn.Linear(distance_features, pair_width, bias=False)
-        self.second = nn.Linear(pair_width, pair_width)
+        self.second = nn.Linear(pair_width, pair_width, bias=False)
         self.pull = zeroed(nn.Linear(pair_width, 1))
         self.reach = nn.Parameter(torch.tensor(REACH))
         self.gate = nn.Linear(pair_width, 1) if attention and updates else None
@@ -143,21 +158,19 @@ class Layer(nn.Module):
             with torch.no_grad():
                 self.outer.weight.mul_(depth**-0.5)
 
-    def forward(
-        self, direction: Tensor, h: Tensor, near: Tensor, seen: Tensor, beside: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, direction: Tensor, h: Tensor, near: Tensor, beside: Tensor | None) -> tuple[Tensor, Tensor]:
         """Moves ``(*batch, p, n)`` and new features ``(*batch, n, width)``.
 
         Args:
             direction: ``(*batch, p, n, n)``, (x_i − x_j) / (d_ij + 1).
             h: features of the points.
-            near, seen: ``(*batch, n, n, distance_features)``, distances now and in the input.
+            near: ``(*batch, n, n, distance_features)``, distances now, in the input and in the guess.
             beside: ``(*batch, 1, width)`` or nothing.
         """
         share = h.shape[-2] ** -0.5
         normed = self.norm(h)
         to, from_ = self.ends(normed).chunk(2, -1)
-        message = F.silu(self.near(near) + self.seen(seen) + to.unsqueeze(-2) + from_.unsqueeze(-3))
+        message = F.silu(added(to.unsqueeze(-2) + from_.unsqueeze(-3), near, self.near.weight))
         message = F.silu(self.second(message))
         pull = torch.tanh(self.pull(message)).squeeze(-1)
         move = (self.reach * share) * (direction * pull.unsqueeze(-3)).sum(-1)
@@ -167,6 +180,18 @@ class Layer(nn.Module):
             message = message * torch.sigmoid(self.gate(message))
         inner = self.own(normed) + self.heard(share * message.sum(-2))
         return move, h + self.outer(F.silu(inner if beside is None else inner + beside))
+
+
+def apart(x: Tensor) -> tuple[Tensor, Tensor]:
+    """x_i − x_j, ``(*batch, p, n, n)``, and softened distances ``(*batch, n, n)`` of points ``(*batch, p, n)``."""
+    difference = x.unsqueeze(-1) - x.unsqueeze(-2)
+    return difference, torch.sqrt(difference.square().sum(-3) + SOFTENING)
+
+
+def added(start: Tensor, x: Tensor, weight: Tensor) -> Tensor:
+    """``start + x @ weight.T`` in one pass over memory, which is what arrays over pairs cost."""
+    flat = torch.addmm(start.reshape(-1, start.shape[-1]), x.reshape(-1, x.shape[-1]), weight.mT)
+    return flat.reshape(start.shape)
 
 
 class DistanceBumps(nn.Module):
@@ -184,7 +209,7 @@ class DistanceBumps(nn.Module):
     def forward(self, distance: Tensor) -> Tensor:
         """``(*shape, count)`` numbers from 0 to 1."""
         place = self.scale * torch.log1p(distance)
-        return torch.exp(-0.5 * (place.unsqueeze(-1) - self.centres).square())
+        return torch.exp((-0.5 * (place.unsqueeze(-1) - self.centres).square()).clamp_min(LOWEST))
 
 
 def zeroed(layer: nn.Linear) -> nn.Linear:

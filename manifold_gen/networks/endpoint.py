@@ -31,6 +31,7 @@ class EndpointNetwork(nn.Module):
         width, pair_width, depth, distance_features, attention: of the network.
         time_waves: waves of time that it sees.
         context_features: length of the context vector.
+        guesses: it can be given an earlier guess.
 
     Raises:
         UsageError: an unknown kind.
@@ -48,23 +49,37 @@ class EndpointNetwork(nn.Module):
         attention: bool,
         time_waves: int,
         context_features: int,
+        guesses: bool = False,
     ) -> None:
         super().__init__()
         if kind not in KINDS:
             raise UsageError(f"network is {kind!r}, expected one of {', '.join(KINDS)}")
-        self.position_dim = position_dim
+        self.position_dim, self.guesses = position_dim, guesses
         self.register_buffer("rates", torch.pi * torch.arange(1, time_waves + 1), persistent=False)
         beside = 1 + time_waves + context_features
         self.network = KINDS[kind](
-            position_dim, feature_dim, feature_dim, beside,
+            position_dim, (1 + guesses) * feature_dim, feature_dim, beside,
             width=width, pair_width=pair_width, depth=depth, distance_features=distance_features, attention=attention,
+            guesses=guesses,
         )  # fmt: skip
 
-    def forward(self, x: Tensor, t: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Residuals ``(*batch, n, p)`` and outputs ``(*batch, n, k)`` at clouds ``x`` and times ``t`` ``(*batch,)``."""
+    def forward(
+        self, x: Tensor, t: Tensor, context: Tensor | None = None, guess: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Residuals ``(*batch, n, p)`` and outputs ``(*batch, n, k)`` at clouds ``x`` and times ``t`` ``(*batch,)``.
+
+        ``guess`` is a clean cloud ``(*batch, n, p + k)`` guessed before, or nothing.
+        """
         waves = torch.cat([t.unsqueeze(-1), torch.cos(t.unsqueeze(-1) * self.rates.to(t.dtype))], -1)
         beside = waves if context is None else torch.cat([waves, context], -1)
-        return self.network(x[..., : self.position_dim], x[..., self.position_dim :], beside)
+        positions, features = self._parted(x)
+        if not self.guesses:
+            return self.network(positions, features, beside)
+        believed, kinds = (None, torch.zeros_like(features)) if guess is None else self._parted(guess)
+        return self.network(positions, torch.cat([features, kinds], -1), beside, believed)
+
+    def _parted(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return x[..., : self.position_dim], x[..., self.position_dim :]
 
 
 def precondition(t: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:

@@ -91,14 +91,27 @@ def test_what_the_sampler_does_not_know_is_told(made, run, tmp_path):
 
 
 def test_evaluate(made):
-    done = call("evaluate", made, "-n", "30", "--steps", "4", "--relax", "2")
+    done = call("evaluate", made, "-n", "30", "--steps", "4", "--relax", "2", "--bound", "2")
     assert done.code == 0, done.err
-    for words in ("on chemicals, test part", "steps 4", "strict success", "novel among unique", "floor", "relax"):
+    for words in (
+        "negative log-likelihood at most",
+        "a bound, by 2 molecules",
+        "on chemicals, test part",
+        "steps 4",
+        "strict success",
+        "novel among unique",
+        "floor",
+        "relax",
+    ):
         assert words in done.out
-    record = json.loads(call("evaluate", made, "-n", "20", "--steps", "2", "--noise", "0", "--json").out)
+    record = json.loads(
+        call("evaluate", made, "-n", "20", "--steps", "2", "--noise", "0", "--bound", "3", "--json").out
+    )
     assert (record["count"], record["steps"], record["noise"]) == (20, 2, 0)
     assert 0 <= record["strict"]["value"] <= 1
     assert record["comparison"] is not None
+    assert record["bound"]["count"] == 3
+    assert record["bound"]["se"] > 0
 
 
 def test_data_of_other_elements_are_refused(made, tmp_path):

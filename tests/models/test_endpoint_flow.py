@@ -108,12 +108,85 @@ def test_it_learns_two_clouds(network, steps):
     assert float((sides - torch.tensor([1.0, 2.0, 5.0**0.5])).abs().median()) < 0.25
 
 
-def test_density_does_not_change_with_the_group():
-    model = trained_like(EndpointFlow(PointCloud(4, 3, 2), likelihood_steps=8, **SMALL)).double()
+@pytest.mark.parametrize("guesses", [False, True])
+def test_density_does_not_change_with_the_group(guesses):
+    options = {"likelihood_steps": 8, "self_conditioning": guesses, **SMALL}
+    model = trained_like(EndpointFlow(PointCloud(4, 3, 2), **options)).double()
     x = model.base.sample(3, generator=generator(8)).double()
     turn = torch.linalg.qr(torch.randn(3, 3, generator=generator(9), dtype=torch.float64))[0]
     moved = torch.cat([x[..., :3] @ turn, x[..., 3:]], -1)[:, torch.tensor([2, 0, 3, 1])]
     assert torch.allclose(model.log_prob(x), model.log_prob(moved), atol=1e-9)
+
+
+class KnownKinds(Known):
+    """Kinds that are independent of each other and of the positions, the first with probability 0.7."""
+
+    SHARES = (0.7, 0.3)
+
+    def __init__(self, sigma):
+        super(Known, self).__init__(PointCloud(5, 2, 2), **SMALL)
+        self.scale.fill_(sigma)
+
+    def endpoint(self, x, t, context=None, guess=None):
+        t = t.reshape(-1, 1, 1)
+        noise = ((1 - t) / t).clamp_max(1e6)
+        positions = x[..., :2] * t * self.scale**2 / ((1 - t) ** 2 + t**2 * self.scale**2)
+        prior = torch.tensor(self.SHARES, dtype=x.dtype).log()
+        return torch.cat([positions, (prior + x[..., 2:] / t / noise**2).softmax(-1)], -1)
+
+
+def known_clouds(count):
+    positions = 1.7 * PointCloud(5, 2).projx(torch.randn(count, 5, 2, generator=generator(11), dtype=torch.float64))
+    kinds = (torch.rand(count, 5, generator=generator(12)) > 0.7).long()
+    return torch.cat([positions, torch.nn.functional.one_hot(kinds, 2).double()], -1), kinds
+
+
+def normal_log_density(positions, sigma):
+    free = 2 * (positions.shape[-2] - 1)
+    return -0.5 * (positions.square().sum((-2, -1)) / sigma**2 + free * math.log(2 * math.pi * sigma**2))
+
+
+def test_the_bound_is_met_where_every_guess_is_exact():
+    x, kinds = known_clouds(3000)
+    exact = normal_log_density(x[..., :2], 1.7) + torch.tensor(KnownKinds.SHARES).log().double()[kinds].sum(-1)
+    off = KnownKinds(1.7).double().elbo(x, generator(13), samples=64) - exact
+    standard_error = float(off.std()) / math.sqrt(len(off))
+    assert standard_error < 0.12
+    assert abs(float(off.mean())) < stats.norm.isf(FAILURE_RATE / 2) * standard_error
+
+
+@pytest.mark.parametrize("sigma", [1.2, 2.4])
+def test_the_bound_falls_below_where_guesses_are_not(sigma):
+    x, kinds = known_clouds(3000)
+    model = KnownKinds(sigma).double()
+    wrong = normal_log_density(x[..., :2], sigma) + torch.tensor(KnownKinds.SHARES).log().double()[kinds].sum(-1)
+    right = normal_log_density(x[..., :2], 1.7) + torch.tensor(KnownKinds.SHARES).log().double()[kinds].sum(-1)
+    bound = float(model.elbo(x, generator(13), samples=64).mean())
+    assert bound == pytest.approx(float(wrong.mean()), abs=0.4)
+    assert bound < float(right.mean()) - 0.3
+
+
+def test_the_bound_does_not_depend_on_the_order_of_points_or_their_features_kind():
+    model = trained_like(EndpointFlow(PointCloud(4, 3, 2), features="continuous", **SMALL)).double()
+    x = model.base.sample(3, generator=generator(8)).double()
+    assert model.elbo(x, generator(14), samples=4).shape == (3,)
+    assert bool(model.elbo(x, generator(14), samples=4).isfinite().all())
+    with pytest.raises(UsageError, match="samples is 0"):
+        model.elbo(x, samples=0)
+
+
+def test_a_guess_is_seen_and_half_of_the_batches_are_given_one():
+    model = trained_like(EndpointFlow(PointCloud(4, 3, 2), self_conditioning=True, **SMALL)).double()
+    x, t = model.base.sample(3, generator=generator(3)).double(), torch.tensor([0.1, 0.5, 0.9]).double()
+    first = model.endpoint(x, t)
+    assert not torch.allclose(model.endpoint(x, t, None, first), first, atol=1e-3)
+    left = (1 - t).reshape(-1, 1, 1)
+    assert torch.allclose(x + left * model.velocity(x, t), first, atol=1e-12)  # the ODE goes without
+    drawn = {name: value.double() for name, value in model.auxiliary(3, generator(5)).items()}
+    with_guess, without = (
+        model.losses(x, None, {**drawn, "guessed": torch.full((3,), told)})["positions"] for told in (0.9, 0.1)
+    )
+    assert not torch.allclose(with_guess, without)
 
 
 def test_ode_samples_by_a_solver_agree_with_many_quiet_steps():

@@ -43,6 +43,17 @@ def test_sizes_are_drawn_as_often_as_they_were_seen():
     assert model.log_prob_sizes(torch.tensor([5, 4])).exp().tolist() == pytest.approx([0.6, 0.0])
 
 
+def test_the_bound_holds_the_law_of_sizes_and_keeps_the_order():
+    model = small_model()
+    model.prepare(clouds([2] * 10 + [3] * 30))
+    split = clouds([3, 2, 3])
+    found = model.elbo(split, generator(3), samples=200)
+    for row, cloud in enumerate(split.clouds):
+        alone = model.at(len(cloud)).elbo(cloud.expand(20, -1, -1), generator(4), samples=200)
+        want = alone.mean() + model.log_prob_sizes(split.sizes[row])
+        assert abs(float(found[row] - want)) < 5 * float(alone.std())
+
+
 def test_samples_have_their_sizes_and_centres():
     model = small_model()
     model.prepare(clouds([2, 3, 3]))

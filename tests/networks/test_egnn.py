@@ -115,6 +115,20 @@ def test_derivatives_agree_with_finite_differences_and_batch_over_tangents():
     torch.testing.assert_close(torch.func.vmap(network)(x, h, beside)[1], network(x, h, beside)[1])
 
 
+def test_with_a_guess_both_clouds_turn_together(dtype):
+    network = built(SHAPES[0], dtype, guesses=True)
+    x, h, beside = given(SHAPES[0], dtype)
+    guess = x.flip(0) + 0.1
+    turn = torch.linalg.qr(torch.randn(3, 3, dtype=dtype, generator=torch.Generator().manual_seed(2)))[0]
+    order = torch.tensor([3, 0, 4, 2, 1])
+    moved, out = network(x, h, beside, guess)
+    turned, kept = network((x @ turn)[:, order], h[:, order], beside, (guess @ turn)[:, order] + 2.0)
+    bound = 1e-4 if dtype == torch.float32 else 1e-9
+    torch.testing.assert_close(turned, (moved @ turn)[:, order], rtol=bound, atol=bound)
+    torch.testing.assert_close(kept, out[:, order], rtol=bound, atol=bound)
+    assert not torch.allclose(network(x, h, beside)[0], moved, atol=1e-2)
+
+
 def test_bumps_tell_distances_apart_up_to_the_furthest():
     bumps = DistanceBumps(16).double()
     place = torch.linspace(0, FURTHEST, 200, dtype=torch.float64)

@@ -1,5 +1,6 @@
 """How good generated molecules are, by measures that are hard to fool and by the published ones beside them."""
 
+from manifold_gen.metrics.molecules.bound import LikelihoodBound, likelihood_bound
 from manifold_gen.metrics.molecules.features import Compared, Comparison, Features, compare
 from manifold_gen.metrics.molecules.graphs import Graphs, read_graphs
 from manifold_gen.metrics.molecules.posebusters import PoseBustersShare, posebusters_pass
@@ -21,6 +22,7 @@ __all__ = [
     "Comparison",
     "Features",
     "Graphs",
+    "LikelihoodBound",
     "MoleculeReport",
     "PoseBustersShare",
     "References",
@@ -28,6 +30,7 @@ __all__ = [
     "Stability",
     "compare",
     "evaluate_molecules",
+    "likelihood_bound",
     "novelty",
     "posebusters_pass",
     "read_graphs",
