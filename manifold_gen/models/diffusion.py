@@ -22,9 +22,11 @@ from torch import Tensor
 from manifold_gen import calculus
 from manifold_gen.errors import UsageError
 from manifold_gen.manifolds.base import Manifold
+from manifold_gen.manifolds.point_cloud import PointCloud
 from manifold_gen.models.base import GenerativeModel
 from manifold_gen.models.noise_schedule import NoiseClock
 from manifold_gen.models.noising import noising_of
+from manifold_gen.models.resizing import resized
 from manifold_gen.models.score_flow import ScoreFlow
 from manifold_gen.networks.choose import velocity_field
 from manifold_gen.networks.context import ContextEmbedding
@@ -128,6 +130,12 @@ class Diffusion(GenerativeModel, ScoreFlow):
             size = (n, self.manifold.dim)
             drawn["probe"] = torch.randn(size, generator=generator, dtype=like.dtype, device=like.device)
         return drawn
+
+    def on_size(self, manifold: PointCloud) -> Diffusion:
+        """The same networks on clouds of another size; weights are shared, not copied."""
+        other = resized(self, manifold)
+        other.noising = noising_of(manifold)
+        return other
 
     def losses(
         self, x: Tensor, context: Tensor | None = None, auxiliary: Mapping[str, Tensor] | None = None

@@ -17,7 +17,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from manifold_gen.distributions import default_base
 from manifold_gen.errors import UsageError
 from manifold_gen.manifolds.point_cloud import PointCloud
 from manifold_gen.models.base import GenerativeModel
@@ -25,6 +24,7 @@ from manifold_gen.models.chunks import CHUNK, in_chunks
 from manifold_gen.models.continuous import ContinuousDistribution
 from manifold_gen.models.endpoint_bound import evidence_bound
 from manifold_gen.models.pairing import paired
+from manifold_gen.models.resizing import resized
 from manifold_gen.networks.context import ContextEmbedding
 from manifold_gen.networks.endpoint import EndpointNetwork, precondition
 from manifold_gen.ode import Solver
@@ -266,10 +266,7 @@ class EndpointFlow(GenerativeModel, ContinuousDistribution):
 
     def on_size(self, manifold: PointCloud) -> EndpointFlow:
         """The same networks on clouds of another size; weights are shared, not copied."""
-        other = self.__new__(type(self))
-        other.__dict__ = {**self.__dict__, "_modules": dict(self._modules), "manifold": manifold}
-        other.base = default_base(manifold).to(self.scale)
-        return other
+        return resized(self, manifold)
 
 
 def time_pairs(steps: int) -> tuple[list[float], list[float]]:

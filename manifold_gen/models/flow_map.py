@@ -24,6 +24,7 @@ from __future__ import annotations
 import itertools
 from abc import abstractmethod
 from collections.abc import Mapping
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -33,9 +34,11 @@ from manifold_gen.distributions import default_base
 from manifold_gen.errors import UsageError
 from manifold_gen.geodesics import geodesic
 from manifold_gen.manifolds.base import Manifold
+from manifold_gen.manifolds.point_cloud import PointCloud
 from manifold_gen.models.base import GenerativeModel
 from manifold_gen.models.chunks import CHUNK, in_chunks
 from manifold_gen.models.continuous import ContinuousDistribution
+from manifold_gen.models.resizing import resized
 from manifold_gen.networks.choose import two_time_field
 from manifold_gen.networks.context import ContextEmbedding
 from manifold_gen.networks.flow_map import TwoTimeField
@@ -58,6 +61,10 @@ class FewStepModel(GenerativeModel):
         super().__init__(manifold)
         self.field, self.context, self.steps = field, context, _checked(steps)
         self.base = default_base(manifold)
+
+    def on_size(self, manifold: PointCloud) -> Self:
+        """The same networks on clouds of another size; weights are shared, not copied."""
+        return resized(self, manifold)
 
     def flow(self, x: Tensor, s: Tensor | float, t: Tensor | float, context: Tensor | None = None) -> Tensor:
         """X_{s,t}(x), one evaluation: where points ``(*batch, *shape)`` at time ``s`` are at time ``t``.

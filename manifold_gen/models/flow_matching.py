@@ -18,8 +18,10 @@ from torch import Tensor
 
 from manifold_gen.geodesics import geodesic
 from manifold_gen.manifolds.base import Manifold
+from manifold_gen.manifolds.point_cloud import PointCloud
 from manifold_gen.models.base import GenerativeModel
 from manifold_gen.models.continuous import NetworkFlow
+from manifold_gen.models.resizing import resized
 from manifold_gen.networks.choose import velocity_field
 from manifold_gen.networks.context import ContextEmbedding
 from manifold_gen.ode import Solver
@@ -78,6 +80,10 @@ class FlowMatching(GenerativeModel, NetworkFlow):
         latent = self.base.sample(n, generator=generator)
         time = torch.rand(n, generator=generator, dtype=latent.dtype, device=latent.device)
         return {"latent": latent, "time": time}
+
+    def on_size(self, manifold: PointCloud) -> FlowMatching:
+        """The same networks on clouds of another size; weights are shared, not copied."""
+        return resized(self, manifold)
 
     def losses(
         self, x: Tensor, context: Tensor | None = None, auxiliary: Mapping[str, Tensor] | None = None

@@ -19,10 +19,12 @@ from torch import Tensor
 from manifold_gen import calculus
 from manifold_gen.errors import UsageError
 from manifold_gen.manifolds.base import Manifold
+from manifold_gen.manifolds.point_cloud import PointCloud
 from manifold_gen.models.base import GenerativeModel
 from manifold_gen.models.decoded import DecodedDistribution
 from manifold_gen.models.inverse_likelihood import SMALLEST_DET, honest_nll, inverse_losses, spread
 from manifold_gen.models.proposal import broad_proposal
+from manifold_gen.models.resizing import resized
 from manifold_gen.networks.choose import free_form_map
 from manifold_gen.networks.context import ContextEmbedding
 
@@ -118,6 +120,13 @@ class FreeFormFlow(GenerativeModel, DecodedDistribution):
         self.volume = _resolve_volume(volume, manifold)
         self.proposal = broad_proposal(manifold, proposal_scale)
         self.progress = 0.0
+
+    def on_size(self, manifold: PointCloud) -> FreeFormFlow:
+        """The same networks on clouds of another size; weights are shared, not copied."""
+        other, told = resized(self, manifold), self.hyperparameters
+        other.volume = _resolve_volume(told["volume"], manifold)
+        other.proposal = broad_proposal(manifold, told["proposal_scale"]).to(next(self.parameters()))
+        return other
 
     # ---- training -----------------------------------------------------------------------------------------------
 

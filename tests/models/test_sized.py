@@ -54,6 +54,41 @@ def test_the_bound_holds_the_law_of_sizes_and_keeps_the_order():
         assert abs(float(found[row] - want)) < 5 * float(alone.std())
 
 
+RESIZABLE = {
+    "flow-matching": {"steps": 2},
+    "free-form-flow": {},
+    "flow-map": {"steps": 2},
+    "mean-flow": {"steps": 2},
+    "diffusion": {"steps": 2},
+    "endpoint-flow": {"steps": 2, "features": "continuous"},
+}
+
+
+@pytest.mark.parametrize("name", RESIZABLE)
+def test_one_model_of_each_kind_fits_clouds_of_all_sizes(name):
+    model = models.build(models.resolve(name), CLOUDS, width=8, depth=1, **RESIZABLE[name])
+    split = clouds([2, 3, 5] * 8)
+    before = [parameter.clone() for parameter in model.parameters()]
+    data = Dataset("clouds", CLOUDS, split, clouds([2, 3]), clouds([3]))
+    mg.fit(model, data, mg.TrainingConfig(steps=4, batch_size=4, lr=1e-2), quiet=True)
+    assert any(not torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+    drawn = model.sample(12, generator=generator(5))
+    assert all(float(cloud[:, :2].mean(0).abs().max()) < 1e-5 for cloud in drawn.clouds)
+    assert set(drawn.sizes.tolist()) == {2, 3, 5}
+
+
+@pytest.mark.parametrize("name", ["flow-matching", "free-form-flow", "diffusion"])
+def test_at_another_size_a_model_is_what_it_would_be_there(name):
+    kind, size = models.resolve(name), {"width": 8, "depth": 1, "seed": 3}
+    moved, made = kind(CLOUDS.at(2), **size).double().on_size(CLOUDS.at(4)), kind(CLOUDS.at(4), **size).double()
+    x = made.base.sample(3, generator=generator(6)).double()
+    assert torch.equal(moved.log_prob(x), made.log_prob(x))
+    losses = [
+        torch.stack(list(model.losses(x, None, model.auxiliary(3, generator(7))).values())) for model in (moved, made)
+    ]
+    assert torch.equal(*losses)
+
+
 def test_samples_have_their_sizes_and_centres():
     model = small_model()
     model.prepare(clouds([2, 3, 3]))
