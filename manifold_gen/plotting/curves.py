@@ -19,7 +19,7 @@ Series = dict[str, tuple[list[float], list[float]]]
 Record = Mapping[str, object]
 
 # what a record holds beside terms of the loss
-_ASIDE = {"step", "lr", "gradient_norm", "steps_per_second", "elapsed"}
+_ASIDE = {"step", "lr", "gradient_norm", "steps_per_second", "rows_per_second", "elapsed"}
 _COLOURS = (style.DATA, style.MODEL, style.THIRD, "#CC79A7", "#56B4E9", "#E69F00", style.INK)
 _RATIO = 20.0  # a term whose largest value is this many times its smallest is drawn on a logarithmic axis
 _LINEAR = ("loss", "nll")  # in nats, and only by chance positive

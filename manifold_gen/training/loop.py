@@ -231,17 +231,16 @@ class _Trainer:
 
     def _training_record(self) -> dict[str, object]:
         sums, now = self.state.sums, time.monotonic()
-        values = torch.cat([torch.tensor([sums.loss], dtype=torch.float64), sums.terms.cpu()]) / sums.count
-        shared = self.world.add(values.to(self.device)) / self.world.size
-        loss, *terms = shared.tolist()
+        seconds = max(now - self.logged_at, 1e-9)
+        rows, means = sums.shared(self.world, self.device)
         record = {
             "step": self.state.step,
             "split": "train",
-            "loss": loss,
-            **dict(zip(sums.names, terms, strict=True)),
+            **means,
             "lr": learning_rate(self.config, self.state.step - 1),
             "gradient_norm": sums.gradient_norm / sums.count,
-            "steps_per_second": sums.count / max(now - self.logged_at, 1e-9),
+            "steps_per_second": sums.count / seconds,
+            "rows_per_second": rows / seconds,
             "elapsed": self._elapsed(),
         }
         self.logged_at = now

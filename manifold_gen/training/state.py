@@ -12,6 +12,7 @@ from manifold_gen.checkpoint.manifest import FORMAT_VERSION
 from manifold_gen.errors import CheckpointError, UsageError
 from manifold_gen.models.base import GenerativeModel
 from manifold_gen.training.config import FREE_ON_RESUME, TrainingConfig
+from manifold_gen.training.distributed import World
 from manifold_gen.training.ema import MovingAverage
 from manifold_gen.training.step import Terms
 
@@ -30,25 +31,34 @@ class Sums:
     """Running sums of what the next log line averages."""
 
     count: int = 0
+    rows: int = 0
     loss: float = 0.0
     gradient_norm: float = 0.0
     names: list[str] = field(default_factory=list)
     terms: Tensor | None = None
 
     def add(self, loss: float, gradient_norm: float, terms: Terms) -> None:
-        """Take in one step. A change of the terms' names starts afresh."""
+        """Take in one step, ``terms`` of this process's rows. A change of the terms' names starts afresh."""
         means = torch.stack(list(terms.values())).mean(1, dtype=torch.float64)
         if self.terms is None or self.names != list(terms):
-            self.count, self.loss, self.gradient_norm = 0, 0.0, 0.0
+            self.count, self.rows, self.loss, self.gradient_norm = 0, 0, 0.0, 0.0
             self.names, self.terms = list(terms), torch.zeros_like(means)
         self.count += 1
+        self.rows += len(next(iter(terms.values())))
         self.loss += loss
         self.gradient_norm += gradient_norm
         self.terms += means
 
+    def shared(self, world: World, device: torch.device) -> tuple[int, dict[str, float]]:
+        """Rows of all processes, and the mean over steps and processes of the loss and of each term."""
+        mine = torch.cat([torch.tensor([self.rows, self.loss], dtype=torch.float64), self.terms.cpu()])
+        rows, *totals = world.add(mine.to(device)).tolist()
+        means = (total / (self.count * world.size) for total in totals)
+        return round(rows), dict(zip(["loss", *self.names], means, strict=True))
+
     def clear(self) -> None:
         """Begin the next average."""
-        self.count, self.loss, self.gradient_norm, self.terms = 0, 0.0, 0.0, None
+        self.count, self.rows, self.loss, self.gradient_norm, self.terms = 0, 0, 0.0, 0.0, None
 
 
 @dataclass

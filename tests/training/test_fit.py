@@ -89,8 +89,10 @@ def test_metrics_name_every_term(tmp_path):
     for record in train_lines:
         assert record["loss"] == pytest.approx(record["nll"] + record["ridge"], rel=1e-5)
         assert set(record) == {
-            "step", "split", "loss", "nll", "ridge", "lr", "gradient_norm", "steps_per_second", "elapsed"
+            "step", "split", "loss", "nll", "ridge", "lr", "gradient_norm", "steps_per_second", "rows_per_second",
+            "elapsed",
         }  # fmt: skip
+        assert record["rows_per_second"] == pytest.approx(QUICK.batch_size * record["steps_per_second"])
     assert [record["step"] for record in records if record["split"] == "val"] == [10, 20, 30, 40]
 
 

@@ -49,7 +49,7 @@ def digest(run):
 
 def metrics(run):
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    timing = ("elapsed", "steps_per_second")
+    timing = ("elapsed", "steps_per_second", "rows_per_second")
     return [{key: value for key, value in line.items() if key not in timing} for line in lines]
 
 
