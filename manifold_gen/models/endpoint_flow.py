@@ -56,6 +56,7 @@ class EndpointFlow(GenerativeModel, ContinuousDistribution):
         pairing: join each noise to its cloud in the order and orientation that make the path short (Hungarian, Kabsch).
         steps: of the sampler, one network evaluation each.
         noise: share η in [0, 1] of the remaining noise that the sampler draws afresh at each step; 0 follows the ODE.
+            With ``pairing`` new noise is paired with the guess.
         method, likelihood_steps: solver of ``log_prob``.
         context_features: length of a continuous context vector, 0 for none.
         context_categories: number of categories of a categorical context, 0 for none.
@@ -242,12 +243,13 @@ class EndpointFlow(GenerativeModel, ContinuousDistribution):
     def _refine(
         self, x: Tensor, context: Tensor | None, steps: int, noise: float, generator: torch.Generator | None
     ) -> Tensor:
-        r"""Steps from guess to guess: with σ = (1 − t)/t, a share of the noise of the next time is drawn afresh.
+        r"""Steps from guess to guess, a share of the noise of the next time drawn afresh.
 
-        :math:`x_{t'} = t'(\hat x_1 + \sigma_\downarrow \hat z / \sigma + \sigma_\uparrow \epsilon)` with
-        :math:`\sigma_\uparrow^2 = \eta^2 \sigma'^2 (1 - \sigma'^2/\sigma^2)` and
-        :math:`\sigma_\downarrow^2 = \sigma'^2 - \sigma_\uparrow^2`: the ancestral step, which keeps the law of x_t
-        where the guess is exact (Song, Meng and Ermon, *Denoising diffusion implicit models*, 2021).
+        :math:`x_{t'} = t' \hat x_1 + (1 - t')(\sqrt{1 - \kappa^2}\, \hat z + \kappa\, \epsilon)` with
+        :math:`\hat z = (x_t - t \hat x_1)/(1 - t)`. For independent noise :math:`\kappa^2 = \eta^2 (1 -
+        \sigma'^2/\sigma^2)`, σ = (1 − t)/t: the ancestral step, which keeps the law of x_t where the guess is exact
+        (Song, Meng and Ermon, *Denoising diffusion implicit models*, 2021). A model of paired noise has seen no other,
+        so the new noise is paired with the guess, and κ = η: a renewed noise says nothing that the guess does not.
         """
         embedded, guess = self.context(context), None
         for t, after in zip(*time_pairs(steps), strict=True):
@@ -255,14 +257,20 @@ class EndpointFlow(GenerativeModel, ContinuousDistribution):
             if after == 1.0:
                 return guess
             rest = (x - t * guess) / (1 - t)
-            ratio = ((1 - after) * t / (after * (1 - t))) ** 2  # (σ' / σ)²
-            up = noise * (1 - ratio) ** 0.5
-            fresh = self._fresh(x, generator) if up > 0 else 0.0
-            x = after * guess + (1 - after) * ((1 - up**2) ** 0.5 * rest + up * fresh)
+            x = torch.lerp(self._renewed(rest, guess, noise, t, after, generator), guess, after)
         return x
 
-    def _fresh(self, x: Tensor, generator: torch.Generator | None) -> Tensor:
-        return self.manifold.random_tangent(x, generator=generator)
+    def _renewed(
+        self, rest: Tensor, guess: Tensor, noise: float, t: float, after: float, generator: torch.Generator | None
+    ) -> Tensor:
+        """The noise of time ``after``, made of what is left of that of time ``t`` and of new."""
+        together = self.hyperparameters["pairing"]
+        lost = 1.0 if together else 1 - ((1 - after) * t / (after * (1 - t))) ** 2  # 1 − (σ' / σ)²
+        share = noise * lost**0.5
+        if share == 0:
+            return rest
+        z = (1 - share**2) ** 0.5 * rest + share * self.manifold.random_tangent(rest, generator=generator)
+        return paired(z, guess, self.manifold.position_dim) if together else z
 
     def on_size(self, manifold: PointCloud) -> EndpointFlow:
         """The same networks on clouds of another size; weights are shared, not copied."""
