@@ -48,6 +48,10 @@ class Split:
         count = self.batch_count(size)
         return [order[i * size : (i + 1) * size] for i in range(count)]
 
+    def shared(self, index: Tensor, processes: int) -> Tensor:
+        """The row numbers of a batch that ``processes`` take equal parts of; whether there are such is theirs to say."""
+        return index
+
     def batch_count(self, size: int) -> int:
         """How many batches ``batch_index`` gives."""
         return max(1, len(self) // size)

@@ -76,6 +76,19 @@ class RaggedSplit(Split):
         rows = super().to(dtype=dtype, device=device)
         return RaggedSplit(rows.x, rows.context, self.sizes.to(device=device))
 
+    def shared(self, index: Tensor, processes: int) -> Tensor:
+        """``index`` without the rows left over, for batches of one cloud size are as long as the data decide.
+
+        Fewer rows than processes are repeated.
+
+        >>> split = RaggedSplit(torch.zeros(9, 2), sizes=torch.tensor([3, 3, 3]))
+        >>> split.shared(torch.arange(3), 2), split.shared(torch.arange(1), 2)
+        (tensor([0, 1]), tensor([0, 0]))
+        """
+        if len(index) < processes:
+            return index[torch.arange(processes) % len(index)]
+        return index[: len(index) - len(index) % processes]
+
     def batch_count(self, size: int) -> int:
         """How many batches ``batch_index`` gives."""
         counts = torch.bincount(self.sizes)

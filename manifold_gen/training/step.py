@@ -102,7 +102,7 @@ class Stepper:
         epoch, place = divmod(step, train.batch_count(self.config.batch_size))
         if epoch != self._epoch[0]:
             self._epoch = (epoch, train.batch_index(self.config.seed, epoch, self.config.batch_size))
-        index = self._epoch[1][place]
+        index = train.shared(self._epoch[1][place], self.world.size)
         return index, self.world.rows(len(index))
 
     def _auxiliary(self, x: Tensor, size: int, rows: slice, *counters: int) -> Terms:
