@@ -49,7 +49,7 @@ class Split:
         return [order[i * size : (i + 1) * size] for i in range(count)]
 
     def shared(self, index: Tensor, processes: int) -> Tensor:
-        """The row numbers of a batch that ``processes`` take equal parts of; whether there are such is theirs to say."""
+        """The row numbers of a batch that ``processes`` take equal parts of; they say whether there are."""
         return index
 
     def batch_count(self, size: int) -> int:
