@@ -8,7 +8,7 @@ import sys
 
 import pytest
 import torch
-from calling import ENVIRONMENT, call, check_failure
+from calling import ENVIRONMENT, ROOT, call, check_failure
 
 from manifold_gen.chemistry import Molecules, read_molecules, write_molecules
 
@@ -189,3 +189,17 @@ def test_without_rdkit_the_fit_is_kept_and_sampling_says_what_is_missing(made, c
     assert drawn.returncode == 1
     assert "pip install 'manifold-gen[molecules]'" in drawn.stderr
     assert "Traceback" not in drawn.stderr
+
+
+@pytest.mark.parametrize("recipe", ["cpu", "gpu"])
+def test_the_recipes_run_to_their_end_on_small_molecules(recipe, tmp_path):
+    """What needs a GPU is replaced by what a processor has; everything else is as the file says."""
+    config = ROOT / "experiments" / "qm9" / f"{recipe}.toml"
+    here = ["--device", "cpu", "--precision", "float32", "training.compile=false", "training.batch_size=32"]
+    short = ["data.max_heavy=5", "--steps", "4", "training.eval_every=2", "model.steps=4"]
+    done = call("fit", "-c", config, *here, *short, "--out", tmp_path / "run")
+    assert done.code == 0, done.err
+    assert call("fit", "--resume", tmp_path / "run").code == 0
+    done = call("evaluate", tmp_path / "run", "-n", "8", "--steps", "2", "--bound", "4")
+    assert done.code == 0, done.err
+    assert "strict success" in done.out

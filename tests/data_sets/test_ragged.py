@@ -31,6 +31,20 @@ def test_an_epoch_holds_every_cloud_once_in_batches_of_one_size(sizes, size, epo
     assert sorted(torch.cat(split.parts(size)).tolist()) == list(range(len(sizes)))
 
 
+@settings(max_examples=50, deadline=None)
+@given(st.integers(1, 20), st.integers(1, 4))
+def test_a_batch_is_shared_equally_and_keeps_what_it_can(count, processes):
+    index = torch.arange(count) + 5
+    shared = split_of([2]).shared(index, processes)
+    assert len(shared) % processes == 0
+    if count >= processes:
+        assert torch.equal(shared, index[: len(shared)])
+        assert count - len(shared) < processes
+    else:
+        assert len(shared) == processes
+        assert set(shared.tolist()) == set(index.tolist())
+
+
 def test_the_order_changes_with_the_epoch_and_not_with_the_call():
     split = split_of([2, 3] * 50)
     first, again, other = (split.batch_index(0, epoch, 8) for epoch in (0, 0, 1))

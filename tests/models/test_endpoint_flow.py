@@ -13,6 +13,7 @@ from manifold_gen.errors import UsageError
 from manifold_gen.manifolds import PointCloud
 from manifold_gen.models import EndpointFlow
 from manifold_gen.models.endpoint_flow import time_pairs
+from manifold_gen.models.pairing import paired
 from manifold_gen.networks.endpoint import precondition
 from manifold_gen.ode import Solver
 from manifold_gen.seeds import generator
@@ -43,6 +44,34 @@ def test_the_sampler_keeps_a_normal_law_at_every_share_of_noise(noise):
     free = x[:, 1:].sum(1) / math.sqrt(5 - 1) * math.sqrt(5)  # of zero-mean clouds: (n − 1) normal directions
     drawn = free.flatten() / 1.7
     assert stats.kstest(drawn.numpy(), "norm").pvalue > FAILURE_RATE
+
+
+def test_new_noise_of_a_paired_model_lies_like_the_guess():
+    """Pairing it once more changes nothing, as for the noises of training; noise that is not paired does change."""
+    model = EndpointFlow(PointCloud(5, 3, 2), pairing=True, **SMALL).double()
+    rest, guess = (model.base.sample(6, generator=generator(20, k)).double() for k in (0, 1))
+    plain = EndpointFlow(PointCloud(5, 3, 2), **SMALL).double()
+    for noise in (0.4, 1.0):
+        z, loose = (m._renewed(rest, guess, noise, 0.5, 0.6, generator(21)) for m in (model, plain))
+        assert torch.allclose(paired(z, guess, 3), z, atol=1e-9)
+        assert not torch.allclose(paired(loose, guess, 3), loose, atol=1e-3)
+    assert model._renewed(rest, guess, 0.0, 0.5, 0.6, None) is rest
+
+
+def test_a_paired_model_learns_a_cloud_and_draws_it_by_renewed_noise():
+    manifold = PointCloud(4, 2)
+    corners = manifold.projx(torch.tensor([[0.0, 0.0], [2.0, 0.0], [0.0, 1.0], [2.0, 1.0]]))
+    model = EndpointFlow(manifold, width=32, pair_width=16, depth=2, pairing=True, noise=1.0)
+    x = corners.expand(64, 4, 2)
+    model.prepare(Split(x))
+    optimiser = torch.optim.Adam(model.parameters(), 5e-3)
+    for step in range(100):
+        optimiser.zero_grad()
+        model.loss(x, generator=generator(22, step)).mean().backward()
+        optimiser.step()
+    sides = torch.cdist(*[model.sample(50, generator=generator(23), steps=10)] * 2).flatten(1).sort(-1).values[:, 4:]
+    want = torch.cdist(corners, corners).flatten().sort().values[4:]
+    assert float((sides - want).abs().median()) < 0.1
 
 
 def test_few_steps_are_noticed_by_the_same_test():
@@ -187,6 +216,18 @@ def test_a_guess_is_seen_and_half_of_the_batches_are_given_one():
         model.losses(x, None, {**drawn, "guessed": torch.full((3,), told)})["positions"] for told in (0.9, 0.1)
     )
     assert not torch.allclose(with_guess, without)
+
+
+def test_losses_in_mixed_precision_are_near_those_in_single():
+    model = trained_like(EndpointFlow(PointCloud(6, 3, 2), self_conditioning=True, **SMALL))
+    x = model.base.sample(64, generator=generator(15))
+    drawn = model.auxiliary(64, generator(16))
+    single = model.losses(x, None, drawn)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = model.losses(x, None, drawn)
+    for name, term in single.items():
+        assert mixed[name].dtype == torch.float32
+        assert float(mixed[name].mean()) == pytest.approx(float(term.mean()), rel=0.03)
 
 
 def test_ode_samples_by_a_solver_agree_with_many_quiet_steps():

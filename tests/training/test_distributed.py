@@ -10,6 +10,7 @@ import run_toy
 import torch
 
 from manifold_gen.checkpoint.folder import STATE, RunFolder
+from manifold_gen.chemistry import Molecules, write_molecules
 from manifold_gen.errors import UsageError
 from manifold_gen.training.distributed import World, choose_device
 
@@ -17,10 +18,10 @@ SCRIPT = Path(__file__).with_name("run_toy.py")
 ROOT = Path(__file__).parents[2]
 
 
-def launch(*arguments):
+def launch(*arguments, script=(SCRIPT,)):
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "GLOO_SOCKET_IFNAME": "lo"}
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", str(SCRIPT)]
-    command += map(str, arguments)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    command += map(str, [*script, *arguments])
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
 
 
@@ -38,6 +39,18 @@ def test_two_processes_agree_with_one(tmp_path):
     assert [r["step"] for r in records[0]] == [r["step"] for r in records[1]]
     for first, second in zip(*records, strict=True):
         assert second["loss"] == pytest.approx(first["loss"], rel=1e-9)
+
+
+def test_two_processes_fit_clouds_whose_batches_are_odd(tmp_path):
+    water = torch.tensor([[0.0, 0.0, 0.12], [0.0, 0.76, -0.48], [0.0, -0.76, -0.48]])
+    carbon = torch.tensor([[0.0, 0.0, 0.6], [0.0, 0.0, -0.6]])
+    kinds = [(water, torch.tensor([8, 1, 1]))] * 25 + [(carbon, torch.tensor([6, 8]))] * 2
+    write_molecules(tmp_path / "some.xyz", Molecules.join(kinds))
+    fit = ["-m", "manifold_gen", "fit", "--data", tmp_path / "some.xyz", "--steps", "12", "--batch-size", "8"]
+    small = ["model.width=8", "model.pair_width=8", "model.depth=1", "--device", "cpu", "--out", tmp_path / "run"]
+    done = launch(*fit, *small, script=())
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert RunFolder(tmp_path / "run").read_metrics()[-1]["step"] == 12
 
 
 def test_rows_tile_the_batch():
