@@ -40,8 +40,8 @@ def evidence_bound(
     """Estimates without bias ``(b,)`` of the bound of log p(x), nats, each from ``samples`` noises of the integral.
 
     Args:
-        model: a flow by endpoints; its self-conditioning, where it has any, is left out. The noise is independent, so the
-            bound of a model that was trained with ``pairing`` is a valid one, but loose.
+        model: a flow by endpoints; its self-conditioning, where it has any, is left out. The noise is independent: for
+            a model that was trained with ``pairing`` it is a bound too, but a loose one.
         x: clouds ``(b, n, p + k)`` of its manifold.
         context: ``(b, c)``, what each is conditioned on.
         generator: of the noises.
