@@ -145,9 +145,20 @@ def test_elements_without_known_bonds_are_fitted_drawn_and_not_judged(tmp_path):
 
 
 def test_a_model_of_another_kind_is_refused(chemicals, tmp_path):
-    done = call("fit", "--data", chemicals, "--model", "free-form-flow", "--out", tmp_path / "run")
+    done = call("fit", "--data", chemicals, "--model", "moser-flow", "--steps", "2", "--out", tmp_path / "run")
     check_failure(done, 2, "choose endpoint-flow")
     check_failure(call("fit", "--data", chemicals, "--manifold", "torus", "--dry-run"), 2, "data.manifold")
+
+
+@pytest.mark.parametrize("model", ["flow-matching", "free-form-flow"])
+def test_other_models_are_fitted_and_drawn_from_alike(model, chemicals, tmp_path):
+    run, small = tmp_path / "run", ["model.width=8", "model.depth=1", "--steps", "6", "--batch-size", "16"]
+    done = call("fit", "--data", chemicals, "--model", model, *small, "--device", "cpu", "--out", run)
+    assert done.code == 0, done.err
+    done = call("sample", run, "-n", "5", "-o", tmp_path / "some.xyz")
+    assert done.code == 0, done.err
+    assert len(read_molecules(tmp_path / "some.xyz")) == 5
+    check_failure(call("evaluate", run, "-n", "5", "--bound", "2"), 2, "endpoint-flow does")
 
 
 def test_qm9_by_name_conditioned_on_a_property(tmp_path):
