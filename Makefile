@@ -16,7 +16,7 @@ TEST_ENV := OMP_NUM_THREADS=1 MPLBACKEND=Agg
 
 help:
 	@echo "make quickstart   set up .venv, run the main job on real data, write runs/quickstart/ (3 minutes after the install)"
-	@echo "make test         set up .venv, run the whole test suite (10 minutes on 2 cores)"
+	@echo "make test         set up .venv, run the whole test suite (12 minutes on 2 cores)"
 	@echo "make docs         build the documentation into docs/_build/html"
 	@echo "make bench        measure speed on one thread, write experiments/bench_*.json"
 	@echo "make lint         ruff check and ruff format --check"

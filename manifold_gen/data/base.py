@@ -49,7 +49,7 @@ class Split:
         return [order[i * size : (i + 1) * size] for i in range(count)]
 
     def shared(self, index: Tensor, processes: int) -> Tensor:
-        """The row numbers of a batch that ``processes`` take equal parts of; they say whether there are."""
+        """Row numbers of a batch for ``processes`` to share; an uneven one is left to be refused."""
         return index
 
     def batch_count(self, size: int) -> int:

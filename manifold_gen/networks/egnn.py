@@ -102,11 +102,13 @@ class EGNN(nn.Module):
         parts = self._parts(beside)
         if parts:
             h = h + parts.pop(0)
-        seen = self._seen(x, guess)
+        seen = None
         for layer in self.layers:
             difference, distance = apart(x)
             part = parts.pop(0) if parts and layer.updates else None
-            near = torch.cat([self.bumps(distance), seen], -1)
+            bumps = self.bumps(distance)
+            seen = self._seen(bumps, guess) if seen is None else seen
+            near = torch.cat([bumps, seen], -1)
             move, h = layer(difference / (distance + 1).unsqueeze(-3), h, near, part)
             x = x + move
         displacement = (x - start).mT
@@ -114,9 +116,8 @@ class EGNN(nn.Module):
         outputs = displacement[..., :0] if self.last is None else self.last(F.silu(self.norm(h)))
         return displacement, outputs
 
-    def _seen(self, x: Tensor, guess: Tensor | None) -> Tensor:
+    def _seen(self, seen: Tensor, guess: Tensor | None) -> Tensor:
         """Bumps of the distances that all layers see: of the input and, where it can be told one, of the guess."""
-        seen = self.bumps(apart(x)[1])
         if not self.guesses:
             return seen
         return torch.cat([seen, torch.zeros_like(seen) if guess is None else self.bumps(apart(guess.mT)[1])], -1)
