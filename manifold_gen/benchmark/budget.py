@@ -10,6 +10,7 @@ import copy
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -20,6 +21,10 @@ from manifold_gen.training.distributed import World, choose_device
 from manifold_gen.training.ema import MovingAverage
 from manifold_gen.training.inputs import precision_dtype
 from manifold_gen.training.step import Stepper
+
+if TYPE_CHECKING:
+    from manifold_gen.manifolds.base import Manifold
+    from manifold_gen.manifolds.point_clouds import PointClouds
 
 EVALUATIONS = 10  # on the validation split, of one training
 _STAGES = 5  # parts of the schedule at which a step is timed: its cost may change with the progress
@@ -36,6 +41,7 @@ class Budget:
         seconds: training time of one cell.
         model: constructor arguments that every method's network gets, where it has them.
         training: training settings of every method.
+        clouds: those that differ on clouds of many sizes, whose points are many rows of a network.
     """
 
     name: str
@@ -43,6 +49,16 @@ class Budget:
     seconds: float
     model: dict[str, object] = field(default_factory=dict)
     training: dict[str, object] = field(default_factory=dict)
+    clouds: dict[str, object] = field(default_factory=lambda: {"batch_size": 64})
+
+    def on(self, manifold: Manifold | PointClouds) -> Budget:
+        """The same for data on ``manifold``.
+
+        >>> from manifold_gen.manifolds import from_spec
+        >>> BUDGETS["quick"].on(from_spec("clouds:3,5")).training["batch_size"]
+        64
+        """
+        return replace(self, training={**self.training, **self.clouds}) if manifold.varies else self
 
 
 # Every method gets the same networks where it has them. Waves of equal amplitude (decay 0) because they were better on
@@ -52,7 +68,12 @@ _FEATURES = {"frequency": 6.0, "waves": 128, "decay": 0.0}
 BUDGETS = {
     "quick": Budget("quick", seeds=3, seconds=60.0, model={"width": 64, "depth": 3, **_FEATURES}),
     "paper": Budget(
-        "paper", seeds=5, seconds=3600.0, model={"width": 256, "depth": 4, **_FEATURES}, training={"batch_size": 2048}
+        "paper",
+        seeds=5,
+        seconds=3600.0,
+        model={"width": 256, "depth": 4, **_FEATURES},
+        training={"batch_size": 2048},
+        clouds={"batch_size": 256},
     ),
 }
 

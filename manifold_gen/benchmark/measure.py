@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
@@ -56,7 +56,7 @@ def measure(trained: Trained, method: Method, dataset: Dataset, seed: int) -> di
     return {
         **_likelihood(model, method, doubled, test, seed),
         "mmd": _mmd_by_evaluations(model, method, dataset.manifold, test, seed),
-        "mmd_floor": _estimate(_floor(doubled, test)),
+        "mmd_floor": estimated(_floor(doubled, test)),
         **_discrepancies(dataset.manifold, drawn[: len(test)], test.x),
         **_regions(dataset.name, drawn[: len(test)]),
         **_costs(trained.sampler, method, dataset.test),
@@ -87,9 +87,11 @@ def sketched(model: Sampler, method: Method) -> Sampler:
     return model
 
 
-def sampling_settings(model: Sampler, method: Method) -> dict[int, dict[str, object]]:
-    """By evaluations per sample, what ``model.sample`` is told to make so many."""
-    choices = EVALUATIONS[method.kind]
+def sampling_settings(
+    model: Sampler, method: Method, choices: Sequence[int] | None = None
+) -> dict[int, dict[str, object]]:
+    """By evaluations per sample, what ``model.sample`` is told to make so many; ``choices`` are those of its kind."""
+    choices = EVALUATIONS[method.kind] if choices is None else choices
     if not choices:
         return {max(1, metrics.network_evaluations(model)): {}}
     if method.kind == ODE:
@@ -146,7 +148,7 @@ def _mmd_by_evaluations(model: Sampler, method: Method, manifold: Manifold, test
     found = {}
     for k, setting in sampling_settings(model, method).items():
         drawn = model.sample(len(test), generator=seeds.generator(seed, _SAMPLES, k), **setting)
-        found[str(k)] = _estimate(metrics.mmd(manifold, drawn, test.x))
+        found[str(k)] = estimated(metrics.mmd(manifold, drawn, test.x))
     return found
 
 
@@ -170,7 +172,7 @@ def _discrepancies(manifold: Manifold, drawn: Tensor, test: Tensor) -> dict[str,
 def _where_points_suffice(metric: Callable[[], Estimate]) -> Value | None:
     """The estimate, or nothing where a metric refuses a sample as too small: volcano has 83 test points."""
     try:
-        return _estimate(metric())
+        return estimated(metric())
     except UsageError:
         return None
 
@@ -181,7 +183,7 @@ def _regions(name: str, drawn: Tensor) -> dict[str, Value | None]:
     if kind is None or find(metrics.RESIDUE_CLASSES[kind].file.place) is None:
         return {"favoured": None, "allowed": None}
     favoured, allowed = metrics.ramachandran_shares(drawn, kind)
-    return {"favoured": _estimate(favoured), "allowed": _estimate(allowed)}
+    return {"favoured": estimated(favoured), "allowed": estimated(allowed)}
 
 
 # ---- costs ------------------------------------------------------------------------------------------------------
@@ -222,7 +224,8 @@ def _doubled(dataset: Dataset) -> Dataset:
     return replace(dataset, **parts)
 
 
-def _estimate(found: Estimate) -> Value:
+def estimated(found: Estimate) -> Value:
+    """An estimate as a result file holds it."""
     return {"value": _finite(found.value), "se": _finite(found.se)}
 
 

@@ -36,6 +36,10 @@ EVALUATIONS = {ONE: (), ODE: (1, 2, 4, 8, 16, 32, 64), MAP: (1, 2, 4, 8)}
 _GIVEN = ("manifold", "seed", "context_features", "context_categories")
 
 
+def _points(manifold: Manifold) -> bool:
+    return not manifold.varies
+
+
 def _anywhere(manifold: Manifold) -> bool:
     return True
 
@@ -50,7 +54,7 @@ class Method:
         train: from data, cell, place and trained teacher to a trained sampler.
         model, training: settings beside the budget's and the defaults.
         entry: name in ``models.REGISTRY`` whose constructor has the settings ``model``.
-        suits: whether it exists on a manifold.
+        suits: whether it exists on a manifold, or on a family of clouds.
         teacher: the method it learns from.
     """
 
@@ -60,7 +64,7 @@ class Method:
     model: Mapping[str, object] = field(default_factory=dict)
     training: Mapping[str, object] = field(default_factory=dict)
     entry: str | None = None
-    suits: Callable[[Manifold], bool] = _anywhere
+    suits: Callable[[Manifold], bool] = _points
     teacher: str | None = None
 
     def settings(self, budget: Budget) -> Settings:
@@ -109,7 +113,7 @@ def learned(title: str, kind: str, entry: str, **more: Any) -> Method:
 
 
 def _angles(manifold: Manifold) -> bool:
-    return manifold.period is not None and math.isclose(manifold.period, 2 * math.pi)
+    return _points(manifold) and manifold.period is not None and math.isclose(manifold.period, 2 * math.pi)
 
 
 def _pairs(student: DistilledFlow, teacher: FlowMatching, dataset: Dataset, cell: Cell) -> None:
@@ -129,7 +133,7 @@ def _kernels(dataset: Dataset, seed: int) -> Distribution:
 
 
 METHODS: dict[str, Method] = {
-    "free-form-flow": learned("free-form flow", ONE, "free-form-flow"),
+    "free-form-flow": learned("free-form flow", ONE, "free-form-flow", suits=_anywhere),
     "free-form-flow-distilled": Method(
         "free-form flow, distilled",
         ONE,
@@ -137,20 +141,23 @@ METHODS: dict[str, Method] = {
         entry="free-form-flow-distilled",
         teacher="flow-matching",
     ),
-    "flow-matching": learned("flow matching", ODE, "flow-matching"),
+    "flow-matching": learned("flow matching", ODE, "flow-matching", suits=_anywhere),
     "continuous-flow": learned("continuous flow", ODE, "continuous-flow"),
-    "diffusion": learned("diffusion", ODE, "diffusion"),
+    "diffusion": learned("diffusion", ODE, "diffusion", suits=_anywhere),
     "moser-flow": learned("Moser flow", ODE, "moser-flow"),
-    "flow-map": learned("flow map", MAP, "flow-map"),
+    "flow-map": learned("flow map", MAP, "flow-map", suits=_anywhere),
     "flow-map-distilled": Method(
         "flow map, distilled", MAP, taught("flow-map", _field), entry="flow-map", teacher="flow-matching"
     ),
-    "mean-flow": learned("MeanFlow", MAP, "mean-flow"),
+    "mean-flow": learned("MeanFlow", MAP, "mean-flow", suits=_anywhere),
     "spline-coupling": learned("spline flow, coupling", ONE, "spline-coupling", suits=_angles),
     "spline-autoregressive": learned("spline flow, autoregressive", ONE, "spline-autoregressive", suits=_angles),
     "autoregressive": learned("autoregressive mixtures", ONE, "autoregressive", suits=_angles),
     "mixture": Method("mixture by EM", ONE, fitted(_mixture)),
     "kernel-density": Method("kernel density", ONE, fitted(_kernels)),
+    "endpoint-flow": learned(
+        "endpoint flow", MAP, "endpoint-flow", model={"pairing": True, "noise": 1.0}, suits=lambda m: m.varies
+    ),
 }
 
 

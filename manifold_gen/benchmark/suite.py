@@ -20,7 +20,10 @@ GROUPS = {
     "so3": ("so3_mixture_16", "so3_mixture_32", "so3_mixture_64"),
     "hyperbolic": ("hyperbolic_mixture_a", "hyperbolic_mixture_b", "hyperbolic_checkerboard"),
     "checkerboards": ("checkerboard_s2", "checkerboard_t2", "checkerboard_so3"),
+    "molecules": ("qm9",),
 }
+# run by its own name alone: it needs packages that the others do not
+_APART = ("molecules",)
 # left out, with a word, where this machine has no file of theirs and there is no certain place to load it from
 OPTIONAL = (*_PROTEINS, *_SIDECHAINS)
 ALL = "all"
@@ -49,7 +52,8 @@ def choose_data(group: str, names: Sequence[str] = ()) -> tuple[list[str], list[
             if ":" not in name:
                 find_source(name)
         return list(names), []
-    known = [name for key, members in GROUPS.items() if group in (ALL, key) for name in members]
+    groups = [key for key in GROUPS if key not in _APART] if group == ALL else [group]
+    known = [name for key in groups for name in GROUPS[key]]
     available = {source.name: source.available for source in list_datasets()}
     missing = [name for name in known if name not in available or (name in OPTIONAL and not available[name])]
     return [name for name in known if name not in missing], missing
@@ -82,7 +86,8 @@ def cells(data: Iterable[str], methods: Iterable[str], seeds: int, budget: Budge
     for seed in range(seeds):
         for name in data:
             manifold = from_spec(manifold_of(name))
-            wanted += [make_cell(name, key, seed, budget) for key in methods if METHODS[key].suits(manifold)]
+            here = budget.on(manifold)
+            wanted += [make_cell(name, key, seed, here) for key in methods if METHODS[key].suits(manifold)]
     teachers = [cell.teacher for cell in wanted if cell.teacher is not None]
     return list({cell.hash: cell for cell in [*teachers, *wanted]}.values())
 

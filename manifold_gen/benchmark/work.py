@@ -17,6 +17,7 @@ from manifold_gen.benchmark.cell import SCHEMA_VERSION, Cell
 from manifold_gen.benchmark.job import Job, Payload, Place, Record
 from manifold_gen.benchmark.measure import curve, measure, part
 from manifold_gen.benchmark.methods import find_method
+from manifold_gen.benchmark.molecules import measure_molecules
 from manifold_gen.benchmark.training import Trained
 from manifold_gen.checkpoint import RunFolder, environment, load
 from manifold_gen.checkpoint.folder import MODEL, WEIGHTS
@@ -29,7 +30,9 @@ from manifold_gen.models.base import GenerativeModel
 from manifold_gen.training import Interrupted
 from manifold_gen.training.inputs import precision_dtype
 
-MOST_WATCHED = 2000  # validation rows that training looks at: through a solver, ten thousand would cost most of it
+# validation rows that training looks at: through a solver, ten thousand points would cost most of it, and a cloud costs
+# what many points do
+MOST_WATCHED, CLOUDS_WATCHED = 2000, 128
 
 
 def run_cell(job: Job) -> Payload:
@@ -64,10 +67,10 @@ def failed_record(cell: Cell, reason: str, place: Place) -> Record:
 def _trained_and_measured(job: Job) -> Payload:
     cell, method = job.cell, find_method(job.cell.method)
     dataset = dataset_of(cell)
-    watched = replace(dataset, val=part(dataset.val, MOST_WATCHED))
+    watched = replace(dataset, val=part(dataset.val, CLOUDS_WATCHED if dataset.manifold.varies else MOST_WATCHED))
     trained = method.train(watched, cell, job.place, _teacher(job))
     model = trained.sampler.to("cpu")
-    measured = measure(trained, method, dataset, cell.seed)
+    measured = (measure_molecules if dataset.manifold.varies else measure)(trained, method, dataset, cell.seed)
     teacher_seconds = 0.0 if cell.teacher is None else cell.teacher.seconds
     learning = curve(trained, method, dataset)
     record = {

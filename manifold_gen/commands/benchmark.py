@@ -22,7 +22,8 @@ _TITLES = {
     "so3": "rotations",
     "hyperbolic": "the hyperbolic plane",
     "checkerboards": "checkerboards on S², T² and SO(3)",
-    "all": "all groups",
+    "molecules": "molecules of QM9",
+    "all": "all groups but molecules",
 }
 
 
@@ -131,6 +132,10 @@ def _said(record: Mapping[str, object]) -> str:
     if record["status"] != "done":
         return f"FAILED: {record['reason']}"
     train, measured = record["train"], record["metrics"]
+    spent = f"{train['seconds']:.0f} s, {train['steps']:,} steps"
+    if measured.get("molecules"):
+        shares = ", ".join(f"{at['strict']['value']:.1%} ({k})" for k, at in measured["molecules"].items())
+        return f"strict success {shares}; {spent}"
     nll = measured["nll"]
     words = "no likelihood"
     if nll is not None and nll["value"] is None:
@@ -138,7 +143,7 @@ def _said(record: Mapping[str, object]) -> str:
     elif nll is not None:
         words = f"NLL {nll['value']:.3f} ± {nll['se'] or 0:.3f}, {'valid' if nll['valid'] else 'NOT valid'}"
     mmd = ", ".join(f"{value['value']:.3f} ({k})" for k, value in measured["mmd"].items() if value["value"] is not None)
-    return f"{words}; MMD {mmd}; {train['seconds']:.0f} s, {train['steps']:,} steps"
+    return f"{words}; MMD {mmd}; {spent}"
 
 
 def _conclude(console: Console, out: str, cells: Sequence[Cell], records: Mapping[str, Mapping[str, object]]) -> int:

@@ -20,7 +20,7 @@ from manifold_gen.commands.sampling import sampling_options
 )
 @click.option("--data", metavar="NAME|FILE", help="Other data of the same kind; default: what it was fitted to.")
 @click.option("--seed", type=int, default=0, metavar="N", help="Seed of what is drawn.  [default: 0]")
-@click.option("-n", "--count", metavar="N", help="Molecules drawn.  [default: 1000]")
+@click.option("-n", "--count", metavar="N", help="Molecules or particles drawn.  [default: 1000, 10000]")
 @click.option("--relax", metavar="N", help="Relax N stable molecules by GFN2-xTB.")
 @click.option("--posebusters", metavar="N", help="Test N molecules by PoseBusters.")
 @click.option("--bound", metavar="N", help="Bound the likelihood of N held-out molecules.")
@@ -50,6 +50,9 @@ def evaluate(
 
     Molecules: shares of what is drawn that pass the strict check and the published ones, and distances from held-out
     molecules beside those of as many training molecules. It counts as valid when every coordinate is finite.
+
+    Particles with a known energy (dw4, lj13, lj55): the likelihood beside the entropy below which none can lie,
+    energies, distances, and the effective sample size of three times -n samples.
 
     \b
     manifold-gen evaluate runs/rama

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 from manifold_gen.commands import summary
 from manifold_gen.commands.kinds import Evaluation, Told
+from manifold_gen.commands.particles import diagnosed, evaluate_particles
 from manifold_gen.commands.runs import device_of, floating_type
+from manifold_gen.errors import UsageError
 
 if TYPE_CHECKING:
     from manifold_gen.commands.sampling import Drawn
@@ -20,13 +22,13 @@ if TYPE_CHECKING:
 
 
 class Points:
-    """Points are judged by their likelihood."""
+    """Points are judged by their likelihood; where their law is that of an energy, by what is known of that too."""
 
     name = "points of a manifold"
     example = "samples.csv"
     figures = (".png", ".pdf", ".svg")
     sample_flags: frozenset[str] = frozenset()
-    evaluate_flags: frozenset[str] = frozenset()
+    evaluate_flags = frozenset({"-n"})
 
     def summarise(self, dataset: Dataset) -> dict[str, object]:
         """Rows, manifold, context and checks."""
@@ -40,7 +42,7 @@ class Points:
         """Likelihood of every split and what it rests on."""
         from manifold_gen.metrics.diagnostics import diagnose
 
-        return diagnose(model, dataset)
+        return diagnose(model, dataset, few=diagnosed(dataset.manifold.dim) if dataset.info.get("energy") else None)
 
     def show(self, drawn: Drawn, target: Path, flags: Mapping[str, Path]) -> Told:
         """Where the points are, in which columns."""
@@ -52,6 +54,10 @@ class Points:
         """The likelihood that may be quoted, and whether it is valid."""
         from manifold_gen.metrics.likelihood import evaluate_likelihood
 
+        if asked.dataset.info.get("energy"):
+            return evaluate_particles(asked)
+        if "-n" in asked.flags:
+            raise UsageError(f"-n means nothing for a run on {self.name} without a known energy; leave it out")
         place = {"dtype": floating_type(asked.model), "device": device_of(asked.model)}
         rows, train = (part.to(**place) for part in (getattr(asked.dataset, asked.split), asked.dataset.train))
         density = asked.dataset.density

@@ -51,6 +51,13 @@ class Distribution(Sampler):
     def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Log-density at ``x``, shape ``(*batch,)``; deterministic."""
 
+    def exact_sample(self, n: int, context: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
+        """``n`` points whose density is ``log_prob``: what importance weights need.
+
+        That is ``sample``, unless a model's sampler draws from another law than its density is of.
+        """
+        return self.sample(n, context, generator)
+
     def score(self, x: Tensor, context: Tensor | None = None) -> ScoreRecord:
         """``log_prob`` with its residual and convergence; a density in closed form has nothing to converge."""
         log_prob = self.log_prob(x, context)

@@ -240,6 +240,11 @@ class EndpointFlow(GenerativeModel, ContinuousDistribution):
         _check(told["features"], steps, noise, 1.0)
         return in_chunks(lambda rows, here: self._refine(rows, here, steps, noise, generator), z, context, chunk)
 
+    @torch.no_grad()
+    def exact_sample(self, n: int, context: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
+        """``n`` clouds along the ODE, whose density ``log_prob`` is; the stochastic sampler has another."""
+        return self.sample(n, context, generator, solver=self.solver)
+
     def _refine(
         self, x: Tensor, context: Tensor | None, steps: int, noise: float, generator: torch.Generator | None
     ) -> Tensor:

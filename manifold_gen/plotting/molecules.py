@@ -59,12 +59,29 @@ def molecule_grid(molecules: Molecules, path: str | Path, columns: int = 5, most
     path = Path(path)
     if path.suffix.lower() not in PICTURES:
         raise UsageError(f"{path} ends in {path.suffix!r}; pictures of molecules are written to {', '.join(PICTURES)}")
+    content = molecule_picture(molecules, path.suffix.lower(), columns, most)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    except OSError as error:
+        raise RunFolderError(f"cannot write the picture {path}: {error}; choose another place") from error
+    return path
+
+
+def molecule_picture(molecules: Molecules, ending: str, columns: int = 5, most: int = 20) -> bytes:
+    """What ``molecule_grid`` writes to a file that ends in ``ending``.
+
+    Raises:
+        UsageError: fewer than one column or molecule asked for.
+        DataError: there are no molecules, or an element without known bonds.
+        MissingExtraError: RDKit is not installed.
+    """
     if columns < 1 or most < 1:
         raise UsageError(f"columns is {columns} and most is {most}; expected at least 1 of each")
     if not len(molecules):
         raise DataError("there are no molecules to draw; give at least one")
     shown = molecules[:most]
-    canvas = _canvas(path, len(shown), columns)
+    canvas = _canvas(ending, len(shown), columns)
     for place, ((positions, numbers), fault) in enumerate(zip(shown, strict_faults(shown), strict=True)):
         picture, wrong = _depiction(positions, numbers, whole=bool(fault))
         row, column = divmod(place, columns)
@@ -73,12 +90,7 @@ def molecule_grid(molecules: Molecules, path: str | Path, columns: int = 5, most
         _caption(canvas, row, column, [formula(numbers), *_lines(fault)])
     canvas.FinishDrawing()
     text = canvas.GetDrawingText()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(text.encode() if isinstance(text, str) else text)
-    except OSError as error:
-        raise RunFolderError(f"cannot write the picture {path}: {error}; choose another place") from error
-    return path
+    return text.encode() if isinstance(text, str) else text
 
 
 def strict_faults(molecules: Molecules) -> list[str]:
@@ -122,11 +134,11 @@ def _fault(graphs: Graphs, row: int) -> str:
     return ", ".join(words for words, holds in told.items() if holds)
 
 
-def _canvas(path: Path, count: int, columns: int) -> rdMolDraw2D.MolDraw2D:
+def _canvas(ending: str, count: int, columns: int) -> rdMolDraw2D.MolDraw2D:
     from rdkit.Chem.Draw import rdMolDraw2D
 
     columns = min(columns, count)
-    kind = rdMolDraw2D.MolDraw2DSVG if path.suffix.lower() == ".svg" else rdMolDraw2D.MolDraw2DCairo
+    kind = rdMolDraw2D.MolDraw2DSVG if ending == ".svg" else rdMolDraw2D.MolDraw2DCairo
     canvas = kind(columns * _WIDTH, -(-count // columns) * _HEIGHT, _WIDTH, _HEIGHT - _CAPTION)
     options = canvas.drawOptions()
     options.prepareMolsBeforeDrawing = False  # it would repair

@@ -107,13 +107,13 @@ def fit(
         torch.set_num_threads(config.threads)
     with ExitStack() as stack:
         world, device = stack.enter_context(joined(config.device))
-        flag = stack.enter_context(listening())
         folder = None
         if out is not None and world.leads:
             folder = stack.enter_context(RunFolder(out, overwrite=overwrite, resume=resume))
         trainer = _Trainer(model, dataset, config, world, device, observe)
-        trainer.open(folder, settings, resume=resume and out is not None)
-        trainer.train(folder, flag, callbacks, quiet=quiet or not world.leads)
+        with listening() as flag:
+            trainer.open(folder, settings, resume=resume and out is not None)
+            trainer.train(folder, flag, callbacks, quiet=quiet or not world.leads)
         result = trainer.finish(folder, None if out is None else Path(out), diagnose if world.leads else None)
     return result
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from manifold_gen import seeds
+from manifold_gen.data import load_dataset
 from manifold_gen.data.base import Dataset, Split
 from manifold_gen.distributions import Mixture, VonMisesProduct
 
@@ -19,3 +20,8 @@ def bumps(split_seed=0, dtype=torch.float32):
     density = truth().to(dtype)
     x = density.sample(640, generator=seeds.generator(split_seed))
     return Dataset("bumps", density.manifold, Split(x[:200]), Split(x[200:240]), Split(x[240:]), density=density)
+
+
+def small_molecules(split_seed=0, dtype=torch.float32):
+    """The molecules of QM9 of at most four heavy atoms."""
+    return load_dataset("qm9", max_heavy=4, dtype=dtype)

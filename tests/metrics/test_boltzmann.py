@@ -332,3 +332,23 @@ def test_published_values_below_the_floor_say_so():
             error = math.hypot(floor.error, row.error or 0.0)
             below = row.value < floor.value - energy.published_offset - 2 * error
             assert below == ("below the entropy" in row.remark), row
+
+
+def test_weights_are_of_the_samples_that_have_the_density():
+    class Noisy(Normal):
+        """Its sampler draws from a wider law than its density is of."""
+
+        def sample(self, n, context=None, generator=None):
+            return 2 * super().sample(n, context, generator)
+
+        def exact_sample(self, n, context=None, generator=None):
+            return super().sample(n, context, generator)
+
+    found = effective_sample_size(Noisy(), Trapped(), seed_list=(0, 1))
+    assert found.shares == pytest.approx((1.0, 1.0))
+    assert (
+        evaluate_boltzmann(
+            Noisy(), Split(clouds(300)), Trapped(), compared=600, seed_list=(0, 1), **FEW
+        ).energies.distance.value
+        < 0.5
+    )

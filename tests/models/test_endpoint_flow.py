@@ -238,6 +238,16 @@ def test_ode_samples_by_a_solver_agree_with_many_quiet_steps():
     assert torch.allclose(by_solver.double(), by_steps.double(), atol=2e-2)
 
 
+def test_exact_samples_are_carried_by_the_flow_whose_density_it_is():
+    model = trained_like(EndpointFlow(PointCloud(3, 2), likelihood_steps=8, **SMALL)).double()
+    z = model.base.sample(20, generator=generator(22))
+    exact = model.exact_sample(20, generator=generator(22))
+    assert torch.equal(exact, model.decode(z))
+    back = model.pull_back(exact.double()).x
+    assert float((back - z).detach().abs().max()) < 1e-2
+    assert float((model.sample(20, generator=generator(22)) - exact).abs().max()) > 0.1
+
+
 def test_times_end_at_the_data():
     before, after = time_pairs(4)
     assert before[0] == 0.0

@@ -126,6 +126,17 @@ def test_signals_save_and_give_their_exit_code(tmp_path, signum, code):
         assert folder.read_metrics()[-1]["step"] in (step, step // 5 * 5, step // 13 * 13)
 
 
+def test_a_signal_during_the_diagnostics_ends_them_and_the_run_is_whole(tmp_path):
+    def diagnose(model, dataset):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(10)  # where the interrupt arrives
+
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "run", 30, diagnose=diagnose)
+    train(tmp_path / "other", 30)
+    assert digest(tmp_path / "run") == digest(tmp_path / "other")
+
+
 def test_resuming_a_finished_run_changes_nothing(tmp_path):
     first = train(tmp_path / "run", 30)
     before = digest(tmp_path / "run")

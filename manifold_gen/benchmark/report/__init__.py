@@ -9,6 +9,7 @@ from manifold_gen.benchmark.report.charts import charts
 from manifold_gen.benchmark.report.claims import claims
 from manifold_gen.benchmark.report.document import Block, Document, Heading
 from manifold_gen.benchmark.report.markdown import to_markdown
+from manifold_gen.benchmark.report.molecules import molecule_blocks
 from manifold_gen.benchmark.report.overview import overview, specifications
 from manifold_gen.benchmark.report.page import to_html
 from manifold_gen.benchmark.report.panels import panels
@@ -61,6 +62,8 @@ def _section(data: DataResults, name: str) -> list[Block]:
     title = data.name if data.manifold is None else f"{data.name} ({data.manifold})"
     if data.manifold is None:
         return [Heading(2, title)]
+    if data.molecules:
+        return [Heading(2, title), *molecule_blocks(data, name)]
     context = published_table(data)
     blocks: list[Block] = [Heading(2, title), Heading(3, "Quality"), quality_table(data)]
     blocks += [] if context is None else [context]

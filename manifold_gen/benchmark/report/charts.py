@@ -81,6 +81,29 @@ def _evaluations(groups: Sequence[Group]) -> Figure:
     return figure
 
 
+def molecule_chart(data: DataResults, name: str) -> Image:
+    """Share of stable atoms and of strict success against evaluations a molecule."""
+    parts = {"atom_stable": "atoms stable, %", "strict": "strict success, %"}
+    with style.styled():
+        figure = style.new_figure(2 * _SIZE[0], _SIZE[1])
+        for ax, (share, label) in zip(figure.subplots(1, 2), parts.items(), strict=True):
+            for group in data.groups:
+                keys = sorted({k for result in group.done for k in result.molecules})
+                found = [summarise(group.molecules(share, k)) for k in keys]
+                bars = [100 * (one.se if one.sd is None else one.sd) for one in found]
+                ax.errorbar(keys, [100 * one.mean for one in found], bars, lw=1.1, elinewidth=0.7, label=group.title,
+                            **_look(group.method))  # fmt: skip
+            ax.set_xscale("log")
+            ax.set_xticks([1, 4, 20, 100], ["1", "4", "20", "100"])
+            ax.minorticks_off()
+            ax.set(xlabel="network evaluations a molecule", ylabel=label)
+            ax.spines[["top", "right"]].set_visible(False)
+            ax.grid(True, color="#e6e6e6", lw=0.5, zorder=-1)
+        figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=3, columnspacing=1.0)
+    caption = "Mean over seeds, bars: standard deviation, for one seed the standard error over molecules."
+    return _image(f"{name}-evaluations.svg", figure, caption, data.name)
+
+
 def _floor(ax: Axes, groups: Sequence[Group]) -> None:
     floors = [pair[0] for group in groups for result in group.done if (pair := result.pair("mmd_floor")) is not None]
     if floors:

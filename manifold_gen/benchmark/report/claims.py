@@ -34,7 +34,8 @@ _SPEED = (
 
 def claims(data: Sequence[DataResults]) -> list[Block]:
     """A heading, how to read it and one row a data set and free-form flow; nothing where none was measured."""
-    rows = [_row(one, student) for one in data for method in _STUDENTS if (student := one.of(method)) is not None]
+    points = [one for one in data if not one.molecules]
+    rows = [_row(one, student) for one in points for method in _STUDENTS if (student := one.of(method)) is not None]
     if not rows:
         return []
     columns = [

@@ -75,6 +75,12 @@ class Result:
         return (self.record["metrics"].get("sample_seconds") or {}).get(str(evaluations)) if self.done else None
 
     @property
+    def molecules(self) -> dict[int, dict[str, dict[str, float | None]]]:
+        """Shares and distances of molecules by evaluations a molecule; empty where the data are points."""
+        found = (self.record["metrics"].get("molecules") or {}) if self.done else {}
+        return {int(k): found[k] for k in sorted(found, key=int)}
+
+    @property
     def faults(self) -> list[str] | None:
         """Why its likelihood is not valid, empty where it is; ``None`` where there is no likelihood."""
         nll = self.record["metrics"].get("nll") if self.done else None
@@ -116,6 +122,11 @@ class Group:
         found = {result.seed: result.pair(name, key) for result in self.done}
         return {seed: pair for seed, pair in found.items() if pair is not None}
 
+    def molecules(self, share: str, evaluations: int) -> dict[int, Pair]:
+        """A share or distance of molecules by seed."""
+        found = {result.seed: result.molecules.get(evaluations, {}).get(share) for result in self.done}
+        return {seed: (at["value"], at["se"] or 0.0) for seed, at in found.items() if at and at["value"] is not None}
+
     @property
     def first(self) -> Result | None:
         """The finished result of the lowest seed, for pictures."""
@@ -133,6 +144,11 @@ class DataResults:
     def manifold(self) -> str | None:
         """Spec of the manifold, where a cell finished."""
         return next((result.record["manifold"] for group in self.groups for result in group.done), None)
+
+    @property
+    def molecules(self) -> bool:
+        """Whether molecules were measured, which have other tables."""
+        return any(result.molecules for group in self.groups for result in group.done)
 
     def of(self, method: str) -> Group | None:
         """The compared group of a method with the longest training."""

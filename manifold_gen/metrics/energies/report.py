@@ -110,7 +110,7 @@ def evaluate_boltzmann(
     """Score, compare and weigh a model.
 
     Args:
-        model: a distribution on clouds, with ``sample`` and ``log_prob``.
+        model: a distribution on clouds; its samples are those of its density, ``exact_sample``.
         test: clouds of the law, independent of the training set; they are also the reference of the comparisons.
         energy: whose law it is.
         count, at_least, seed_list: of ``effective_sample_size``.
@@ -126,7 +126,7 @@ def evaluate_boltzmann(
     tensors = [*model.parameters(), *model.buffers()]
     generator = seeds.generator(seed, 3, device=tensors[0].device if tensors else "cpu")
     parts = [min(batch, compared - start) for start in range(0, compared, batch)]
-    samples = torch.cat([model.sample(part, generator=generator) for part in parts])
+    samples = torch.cat([model.exact_sample(part, generator=generator) for part in parts])
     return BoltzmannReport(
         energy.name,
         likelihood_with_floor(model, test, energy, round_trips=round_trips, batch=batch, seed=seed),

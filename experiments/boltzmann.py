@@ -1,0 +1,71 @@
+"""Models of particles with a known energy in equal training time: likelihood with its floor, energies, distances, ESS.
+
+python experiments/boltzmann.py dw4 --seconds 300 --out experiments/boltzmann_dw4.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import torch
+
+import manifold_gen as mg
+from manifold_gen import models
+from manifold_gen.benchmark.budget import calibrate
+from manifold_gen.data.base import Dataset
+from manifold_gen.energies import RECIPES
+from manifold_gen.metrics.energies import BoltzmannReport, evaluate_boltzmann
+from manifold_gen.training import TrainingConfig
+
+MODELS = {
+    "free-form-flow": {"width": 64, "depth": 3},
+    "endpoint-flow": {"width": 64, "pair_width": 32, "depth": 3, "pairing": True, "likelihood_steps": 8},
+}
+
+
+def main() -> None:
+    """Train, score and print each model."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("system", choices=sorted(RECIPES))
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
+    parser.add_argument("--seconds", type=float, default=300.0, help="of training, processor time of one thread")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    dataset = mg.load_dataset(arguments.system)
+    rows = []
+    for name in arguments.models:
+        rows.append({"model": name, "seed": arguments.seed, **trained(name, dataset, arguments)})
+        if arguments.out:
+            arguments.out.write_text(json.dumps(rows, indent=1, default=str) + "\n")
+
+
+def trained(name: str, dataset: Dataset, arguments: argparse.Namespace) -> dict[str, object]:
+    """One model's record, printed too."""
+    model = models.resolve(name)(dataset.manifold, **MODELS[name], seed=arguments.seed)
+    config = TrainingConfig(batch_size=256, ema_decay=0.999, keep="last", seed=arguments.seed)
+    config = calibrate(model, dataset, config, arguments.seconds)
+    start = time.process_time()
+    mg.fit(model, dataset, config, quiet=True)
+    seconds, parameters = time.process_time() - start, sum(p.numel() for p in model.parameters())
+    print(f"\n{name}: {config.steps} steps, {seconds:.0f} s, {parameters:,} parameters", flush=True)
+    start = time.process_time()
+    report = scored(model, dataset, arguments.system)
+    print(report.table(), flush=True)
+    told = {"steps": config.steps, "seconds": seconds, "parameters": parameters, **report.to_dict()}
+    return {**told, "evaluation_seconds": time.process_time() - start}
+
+
+def scored(model: models.GenerativeModel, dataset: Dataset, system: str) -> BoltzmannReport:
+    """The report on 2,000 test clouds and 2 × 10,000 samples."""
+    test = dataset.test.take(torch.arange(2000))
+    options = {"compared": 2000, "round_trips": 1024, "seed_list": (0, 1)}
+    return evaluate_boltzmann(model, test, RECIPES[system].energy, **options)
+
+
+if __name__ == "__main__":
+    main()
