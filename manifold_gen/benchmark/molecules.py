@@ -18,7 +18,7 @@ from manifold_gen.distributions.base import Sampler
 from manifold_gen.metrics.cost import one_thread
 from manifold_gen.metrics.molecules import MoleculeReport, References, score_molecules
 
-EVALUATIONS = (1, 4, 20, 100)  # of the network, a molecule
+EVALUATIONS = (1, 2, 4, 8, 20, 100)  # of the network, a molecule
 DRAWN = 300  # molecules judged at each
 SHARES = ("strict", "atom_stable", "molecule_stable", "valid", "valid_and_unique", "single_fragment")
 DISTANCES = ("rings", "bond_kinds")

@@ -92,8 +92,8 @@ class OfMolecules:
 
     def evaluate(self, asked: Evaluation) -> Told:
         """Shares of what is drawn that pass the checks, and distances from held-out molecules."""
-        from manifold_gen.metrics.molecule_diagnostics import draw_molecules
-        from manifold_gen.metrics.molecules import evaluate_molecules, likelihood_bound
+        from manifold_gen.metrics.molecule_diagnostics import asked_rows, draw_molecules
+        from manifold_gen.metrics.molecules import composition_match, evaluate_molecules, likelihood_bound
 
         flags = asked.flags
         n, relax, bust, bound = (
@@ -114,6 +114,14 @@ class OfMolecules:
         if relax and report.relaxation is None:
             lines.append("none is stable, so there is nothing to relax")
         record = {**report.to_dict(), **told}
+        met = (
+            None
+            if like.context is None
+            else composition_match(drawn, asked.format, like.context[asked_rows(like, n, asked.seed)])
+        )
+        if met is not None:
+            lines.append(f"atoms as asked for  {100 * met.value:.1f} ± {100 * met.se:.1f} % of the molecules")
+            record["composition"] = met.to_dict()
         if bound:
             found = likelihood_bound(asked.model, getattr(asked.dataset, asked.split), bound, seed=asked.seed)
             lines.append(str(found))

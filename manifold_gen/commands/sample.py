@@ -59,9 +59,9 @@ def sample(
     check_ending(target, run_format(run).endings)
     understood({**asked, "--atoms": atoms}, kind.sample_flags, kind)
     model, fmt = open_run(run, device)
-    settings, size = knobs(model, steps, noise), sizes_of(model, atoms)
-    rows = context_rows(model, fmt, context, n)
-    drawn = draw(model, fmt, n, seed=seed, context=rows, size=size, settings=settings)
+    settings, rows = knobs(model, steps, noise), context_rows(model, fmt, context, n)
+    sizes = sizes_of(model, fmt, atoms, rows, n)
+    drawn = draw(model, fmt, n, seed=seed, context=rows, sizes=sizes, settings=settings)
     fmt.write(target, drawn.points, rows)
     found = kind.show(drawn, target, more)
     for line in found.lines:

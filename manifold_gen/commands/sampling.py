@@ -68,12 +68,28 @@ def knobs(model: GenerativeModel, steps: str | None, noise: str | None) -> dict[
     return given
 
 
-def sizes_of(model: GenerativeModel, atoms: str | None) -> int | None:
-    """The one size that every draw is to have, ``None`` where it is left to the model.
+def sizes_of(
+    model: GenerativeModel, fmt: Format, atoms: str | None, context: torch.Tensor | None, n: int
+) -> torch.Tensor | None:
+    """``(n,)`` sizes that the draws are to have, ``None`` where they are left to the model.
 
     Raises:
-        UsageError: all draws of the model have one size, or a cloud of one point was asked for.
+        UsageError: all draws of the model have one size, a cloud of one point was asked for, or another size than the
+            composition has.
     """
+    import torch
+
+    composed = None if context is None else fmt.sizes_of(context)
+    count = _one_size(model, atoms)
+    if count is None:
+        return composed
+    if composed is not None and bool((composed != count).any()):
+        raise UsageError(f"--atoms is {count}, the composition has {int(composed[composed != count][0])}; leave it out")
+    return torch.full((n,), count)
+
+
+def _one_size(model: GenerativeModel, atoms: str | None) -> int | None:
+    """The number that ``--atoms`` gives."""
     if atoms is None:
         return None
     if "sizes" not in inspect.signature(type(model).sample).parameters:
@@ -91,7 +107,7 @@ def draw(
     *,
     seed: int,
     context: torch.Tensor | None = None,
-    size: int | None = None,
+    sizes: torch.Tensor | None = None,
     settings: Mapping[str, object],
 ) -> Drawn:
     """``n`` draws, a chunk at a time to bound the memory; a chunk depends on the seed and its number alone."""
@@ -104,7 +120,7 @@ def draw(
         for number, start in enumerate(range(0, n, _CHUNK)):
             count = min(n - start, _CHUNK)
             rows = None if context is None else context[start : start + count].to(device)
-            sized = {} if size is None else {"sizes": torch.full((count,), size, device=device)}
+            sized = {} if sizes is None else {"sizes": sizes[start : start + count].to(device)}
             generator = seeds.generator(seed, number, device=device)
             parts.append(model.sample(count, context=rows, generator=generator, **settings, **sized))
     return Drawn(fmt.join(parts), n, fmt, {"seed": seed, **told_settings(model, settings)})

@@ -83,6 +83,9 @@ class PointFormat:
         """Context in the numbers that a model takes, from the user's: the same."""
         return values
 
+    def sizes_of(self, context: Tensor) -> None:
+        """Points have no sizes."""
+
     def loader_options(self) -> dict[str, object]:
         """The options by which a file is read in this format."""
         columns = {"columns": list(self.columns), "representation": ",".join(self.representations)}

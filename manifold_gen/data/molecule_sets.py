@@ -41,7 +41,7 @@ def load_qm9(
         dtype: floating type of the clouds.
         max_heavy: molecules of at most so many atoms that are not hydrogen; 0 for all.
         scale: of the one-hot elements, see ``MoleculeFormat``.
-        properties: what models are conditioned on: alpha, gap, mu, Cv.
+        properties: what models are conditioned on: alpha, gap, mu, cv, or symbols of elements for numbers of atoms.
         half: the second half of the training part alone, as published conditional models were trained on.
 
     Raises:

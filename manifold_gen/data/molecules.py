@@ -10,21 +10,25 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from manifold_gen.chemistry.elements import element_symbol
+from manifold_gen.chemistry.elements import SYMBOLS, element_number, element_symbol
 from manifold_gen.chemistry.files import write_molecules
 from manifold_gen.chemistry.molecules import Molecules
 from manifold_gen.data.base import Dataset
 from manifold_gen.data.formats import ContextFormat
 from manifold_gen.data.ragged import RaggedSplit
-from manifold_gen.errors import DataError
+from manifold_gen.errors import DataError, UsageError
 from manifold_gen.manifolds.point_clouds import PointClouds
 
 DEFAULT_SCALE = 1.0
+_WHOLE = 1e-3  # how far a number of atoms may be from a whole one: contexts are standardised in single precision
 
 
 @dataclass(frozen=True)
 class Property:
-    """A property that models are conditioned on: its name, and mean and standard deviation of the training set."""
+    """What models are conditioned on: its name, and mean and standard deviation over the training set.
+
+    The name is that of a property of the molecules, or the symbol of an element, for how many atoms of it there are.
+    """
 
     name: str
     mean: float
@@ -72,7 +76,7 @@ class MoleculeFormat:
         self.check_elements(molecules.numbers)
         one_hot = self.scale * (molecules.numbers.unsqueeze(-1) == torch.tensor(self.elements))
         x = torch.cat([molecules.centred().positions.to(dtype), one_hot.to(dtype)], -1)
-        return RaggedSplit(x, self.context_of(molecules.properties, dtype), molecules.sizes)
+        return RaggedSplit(x, self.context_of(molecules, dtype), molecules.sizes)
 
     def check_elements(self, numbers: Tensor) -> None:
         """Refuse elements that the format does not know.
@@ -118,17 +122,42 @@ class MoleculeFormat:
         """The options by which a file is read in this format."""
         return {"scale": self.scale}
 
-    def context_of(self, properties: Mapping[str, Tensor], dtype: torch.dtype = torch.float32) -> Tensor | None:
+    def context_of(self, molecules: Molecules, dtype: torch.dtype = torch.float32) -> Tensor | None:
         """``(M, c)`` standardised properties, ``None`` for a format without any.
 
         Raises:
             DataError: a property is missing.
         """
-        missing = [p.name for p in self.properties if p.name not in properties]
-        if missing:
-            raise DataError(f"the molecules have no {', '.join(missing)}; known are: {', '.join(properties) or 'none'}")
-        columns = [(properties[p.name].to(dtype) - p.mean) / p.deviation for p in self.properties]
+        columns = [(property_values(molecules, p.name).to(dtype) - p.mean) / p.deviation for p in self.properties]
         return torch.stack(columns, -1) if columns else None
+
+    def sizes_of(self, context: Tensor) -> Tensor | None:
+        """``(M,)`` atoms of molecules whose context says how many there are of every element; ``None`` where it does
+        not.
+
+        Raises:
+            UsageError: a number of atoms that is none.
+
+        >>> fmt = MoleculeFormat((1, 8), 1.0, (Property("H", 0.0, 1.0), Property("O", 0.0, 1.0)))
+        >>> fmt.sizes_of(torch.tensor([[2.0, 1.0]])), MoleculeFormat((1, 8)).sizes_of(torch.zeros(1, 0))
+        (tensor([3]), None)
+        """
+        names = [p.name for p in self.properties]
+        symbols = [element_symbol(number) for number in self.elements]
+        if not set(symbols) <= set(names):
+            return None
+        told = [context[:, names.index(s)].double() for s in symbols]
+        counts = torch.stack(
+            [t * self.properties[names.index(s)].deviation + self.properties[names.index(s)].mean
+             for t, s in zip(told, symbols, strict=True)], -1,
+        )  # fmt: skip
+        whole = counts.round()
+        if bool(((counts - whole).abs() > _WHOLE).any()) or bool((whole < 0).any()) or bool((whole.sum(-1) < 2).any()):
+            raise UsageError(
+                f"the composition {counts[0].tolist()} of {', '.join(symbols)} is not one of a molecule; give whole "
+                "numbers of 0 or more, two atoms at least"
+            )
+        return whole.sum(-1).long()
 
     def decode(self, clouds: RaggedSplit) -> Molecules:
         """Molecules of the largest feature of each point."""
@@ -144,6 +173,28 @@ class MoleculeFormat:
         """What ``to_dict`` gave."""
         properties = tuple(Property(**item) for item in content["properties"])
         return cls(tuple(content["elements"]), content["scale"], properties)
+
+
+def property_values(molecules: Molecules, name: str) -> Tensor:
+    """``(M,)`` values of a property, or numbers of atoms where ``name`` is the symbol of an element.
+
+    Raises:
+        DataError: the molecules have no such property.
+
+    >>> water = Molecules.join([(torch.zeros(3, 3), torch.tensor([8, 1, 1]))])
+    >>> property_values(water, "H")
+    tensor([2])
+    """
+    if name in molecules.properties:
+        return molecules.properties[name]
+    if name not in SYMBOLS:
+        raise DataError(
+            f"the molecules have no property {name!r}; known are {', '.join(molecules.properties) or 'none'}, and the "
+            "symbols of elements"
+        )
+    owner = torch.arange(len(molecules)).repeat_interleave(molecules.sizes)
+    found = molecules.numbers == element_number(name)
+    return torch.zeros(len(molecules), dtype=torch.int64).index_add_(0, owner, found.long())
 
 
 def _symbols(numbers: Sequence[int]) -> str:
@@ -176,11 +227,8 @@ def molecule_dataset(
     if not len(train):
         raise DataError(f"{name} has no training molecules; check the options that choose them")
     elements = sorted({number for part in parts.values() for number in part.numbers.unique().tolist()})
-    missing = [key for key in properties if key not in train.properties]
-    if missing:
-        raise DataError(f"{name} has no property {missing[0]!r}; known are {', '.join(train.properties) or 'none'}")
-    known = [(key, train.properties[key].double()) for key in properties]
-    told = tuple(Property(key, float(values.mean()), float(values.std())) for key, values in known)
+    known = [(key, property_values(train, key).double()) for key in properties]
+    told = tuple(Property(key, float(values.mean()), float(values.std()) or 1.0) for key, values in known)
     fmt = MoleculeFormat(tuple(elements), scale, told)
     splits = {key: fmt.encode(molecules, dtype) for key, molecules in parts.items()}
     return Dataset(name, fmt.manifold, **splits, info={**(info or {}), "format": fmt.to_dict()})

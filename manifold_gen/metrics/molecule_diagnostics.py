@@ -90,10 +90,15 @@ def draw_molecules(
     generator = seeds.generator(seed, device=device)
     if like.context is None:
         return fmt.decode(model.sample(n, generator=generator, **settings))
-    rows = torch.randint(len(like), (n,), generator=seeds.generator(seed, 1)).to(like.sizes.device)
+    rows = asked_rows(like, n, seed).to(like.sizes.device)
     dtype = next(model.parameters()).dtype
     context, sizes = like.context[rows].to(device=device, dtype=dtype), like.sizes[rows].to(device)
     return fmt.decode(model.sample(n, context=context, generator=generator, sizes=sizes, **settings))
+
+
+def asked_rows(like: RaggedSplit, n: int, seed: int) -> torch.Tensor:
+    """``(n,)`` rows of ``like`` whose properties ``draw_molecules`` asks for."""
+    return torch.randint(len(like), (n,), generator=seeds.generator(seed, 1))
 
 
 def no_judgement(fmt: MoleculeFormat) -> str:

@@ -45,7 +45,7 @@ def test_shares_and_distances_by_evaluations(records):
         json.dumps(record, allow_nan=False)
         assert record["status"] == "done", record["reason"]
         measured = record["metrics"]
-        wanted = ["1"] if cell.method == "free-form-flow" else ["1", "4", "20", "100"]
+        wanted = ["1"] if cell.method == "free-form-flow" else ["1", "2", "4", "8", "20", "100"]
         assert list(measured["molecules"]) == list(measured["sample_seconds"]) == wanted
         for at in measured["molecules"].values():
             assert all(0 <= at[name]["value"] <= 1 for name in (*molecules.SHARES, *molecules.DISTANCES))

@@ -176,6 +176,25 @@ def test_qm9_by_name_conditioned_on_a_property(tmp_path):
     assert done.code == 0, done.err
 
 
+def test_a_composition_is_asked_for_and_decides_the_number_of_atoms(tmp_path):
+    run, target = tmp_path / "run", tmp_path / "m.xyz"
+    told = ["fit", "--data", "qm9", "data.max_heavy=3", 'data.properties=["H","C","N","O"]', *TINY]
+    assert call(*told, "--out", run).code == 0
+    done = call("sample", run, "-n", "3", "--steps", "2", "--context", "4,1,0,1", "-o", target)
+    assert done.code == 0, done.err
+    molecules = read_molecules(target)
+    assert molecules.sizes.tolist() == [6, 6, 6]
+    assert torch.allclose(molecules.properties["target_C"], torch.ones(3), atol=1e-4)
+    check_failure(call("sample", run, "-n", "1", "--context", "4,1,0,0.5", "-o", tmp_path / "a.xyz"), 2, "whole")
+    conflict = ["--context", "4,1,0,1", "--atoms", "7", "-o", tmp_path / "b.xyz"]
+    check_failure(call("sample", run, "-n", "1", *conflict), 2, "the composition has 6")
+    done = call("evaluate", run, "-n", "20", "--steps", "2", "--json")
+    assert done.code == 0, done.err
+    assert 0 <= json.loads(done.out)["composition"]["value"] <= 1
+    unknown = ["fit", "--data", "qm9", "data.max_heavy=3", 'data.properties=["weight"]', *TINY, "--out", tmp_path / "c"]
+    check_failure(call(*unknown), 66, "weight")
+
+
 def test_qm9_is_listed_as_missing_without_its_package():
     code = (
         "import sys, importlib.util as u; find = u.find_spec; "

@@ -94,7 +94,7 @@ def molecule_chart(data: DataResults, name: str) -> Image:
                 ax.errorbar(keys, [100 * one.mean for one in found], bars, lw=1.1, elinewidth=0.7, label=group.title,
                             **_look(group.method))  # fmt: skip
             ax.set_xscale("log")
-            ax.set_xticks([1, 4, 20, 100], ["1", "4", "20", "100"])
+            ax.set_xticks([1, 2, 4, 8, 20, 100], ["1", "2", "4", "8", "20", "100"])
             ax.minorticks_off()
             ax.set(xlabel="network evaluations a molecule", ylabel=label)
             ax.spines[["top", "right"]].set_visible(False)

@@ -1,6 +1,7 @@
 """How good generated molecules are, by measures that are hard to fool and by the published ones beside them."""
 
 from manifold_gen.metrics.molecules.bound import LikelihoodBound, likelihood_bound
+from manifold_gen.metrics.molecules.composition import composition_match
 from manifold_gen.metrics.molecules.features import Compared, Comparison, Features, compare
 from manifold_gen.metrics.molecules.graphs import Graphs, read_graphs
 from manifold_gen.metrics.molecules.posebusters import PoseBustersShare, posebusters_pass
@@ -29,6 +30,7 @@ __all__ = [
     "Relaxations",
     "Stability",
     "compare",
+    "composition_match",
     "evaluate_molecules",
     "likelihood_bound",
     "novelty",
