@@ -87,6 +87,16 @@ def gradient(entry: str) -> Train:
     return run
 
 
+def prepared(entry: str) -> Train:
+    """The same after the model was prepared, where that takes long: it counts as training, and is not done twice."""
+
+    def run(dataset: Dataset, cell: Cell, place: Place, teacher: Sampler | None) -> Trained:
+        model = build(entry, dataset, cell)
+        return train(model, dataset, cell, place, lambda: model.prepare(dataset.train))
+
+    return run
+
+
 def taught(entry: str, listen: Callable[[Any, Any, Dataset, Cell], None]) -> Train:
     """The same after ``listen(student, teacher, dataset, cell)``, whose time counts as training."""
 
@@ -155,6 +165,9 @@ METHODS: dict[str, Method] = {
     "autoregressive": learned("autoregressive mixtures", ONE, "autoregressive", suits=_angles),
     "mixture": Method("mixture by EM", ONE, fitted(_mixture)),
     "kernel-density": Method("kernel density", ONE, fitted(_kernels)),
+    "free-form-flow-mixture": Method(
+        "free-form flow, mixture base", ONE, prepared("free-form-flow-mixture"), entry="free-form-flow-mixture"
+    ),
     "endpoint-flow": learned(
         "endpoint flow", MAP, "endpoint-flow", model={"pairing": True, "noise": 1.0}, suits=lambda m: m.varies
     ),

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 REGISTRY = {
     "free-form-flow": "manifold_gen.models.free_form_flow:FreeFormFlow",
     "free-form-flow-distilled": "manifold_gen.models.distillation:DistilledFlow",
+    "free-form-flow-mixture": "manifold_gen.models.mixture_base:MixtureBaseFlow",
     "flow-matching": "manifold_gen.models.flow_matching:FlowMatching",
     "flow-map": "manifold_gen.models.flow_map:FlowMap",
     "mean-flow": "manifold_gen.models.mean_flow:MeanFlow",
@@ -41,6 +42,7 @@ _HOMES = {
     "FreeFormFlow": "manifold_gen.models.free_form_flow",
     "GenerativeModel": "manifold_gen.models.base",
     "MeanFlow": "manifold_gen.models.mean_flow",
+    "MixtureBaseFlow": "manifold_gen.models.mixture_base",
     "MoserFlow": "manifold_gen.models.moser_flow",
     "SizedModel": "manifold_gen.models.sized",
 }
@@ -57,6 +59,7 @@ __all__ = [
     "FreeFormFlow",
     "GenerativeModel",
     "MeanFlow",
+    "MixtureBaseFlow",
     "MoserFlow",
     "SizedModel",
     "SplineFlow",

@@ -13,7 +13,11 @@ from manifold_gen.benchmark.report.results import DataResults, Group
 from manifold_gen.benchmark.report.statistics import ERRORS, Summary, difference, summarise
 from manifold_gen.benchmark.report.tables import one_evaluation
 
-_STUDENTS = ("free-form-flow", "free-form-flow-distilled")
+_STUDENTS = {
+    "free-form-flow": "plain",
+    "free-form-flow-distilled": "distilled",
+    "free-form-flow-mixture": "mixture base",
+}
 _RIVAL = "flow-matching"
 SETTLED, _TAIL = 0.05, 3
 _MAPS = ("flow-map", "flow-map-distilled", "mean-flow")
@@ -63,7 +67,7 @@ def _row(data: DataResults, student: Group) -> Row:
     return Row(
         [
             Entry(data.name),
-            Entry("distilled" if student.method.endswith("distilled") else "plain"),
+            Entry(_STUDENTS[student.method]),
             Entry(str(len(student.done))),
             *_likelihood(student, data.of(_RIVAL)),
             *_one_step(student, _best_map(data)),

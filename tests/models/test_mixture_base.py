@@ -1,0 +1,83 @@
+"""A free-form flow from a fitted mixture: where it starts, what it keeps, and the laws of models."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from diffeomorphisms import points
+
+import manifold_gen as mg
+from manifold_gen import seeds
+from manifold_gen.data.base import Dataset, Split
+from manifold_gen.distributions import Mixture, VonMisesProduct, fit_mixture
+from manifold_gen.errors import UsageError
+from manifold_gen.manifolds import Torus, from_spec
+from manifold_gen.models import MixtureBaseFlow, build
+from manifold_gen.models.mixture_base import _QUICK, HELD_OUT, MixtureBase, candidates
+from manifold_gen.testing import check_model
+
+SMALL = {"width": 16, "depth": 1, "frequency": 2.0, "waves": 8}
+SPECS = ["sphere:2", "torus:2", "so3", "euclidean:2", "poincare:2"]
+
+
+def bumps(n=400, seed=0):
+    """Points of two von Mises bumps."""
+    law = Mixture(VonMisesProduct(torch.tensor([[-1.0, 0.5], [1.5, -1.0]]), torch.full((2, 2), 20.0)), torch.zeros(2))
+    return law.sample(n, generator=seeds.generator(seed))
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_the_laws_of_models(spec):
+    manifold = from_spec(spec)
+    dtype = torch.float64 if spec.startswith("poincare") else torch.float32
+    flow = MixtureBaseFlow(manifold, components=4, reconstruction=30.0, latent_reconstruction=30.0, **SMALL).to(dtype)
+    flow.prepare(Split(points(manifold, 60, dtype=dtype)))
+    check_model(flow, points(manifold, 20, dtype=dtype), steps=80, batch=96)
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_it_begins_at_the_mixture_s_likelihood_whatever_room_is_left(spec):
+    manifold = from_spec(spec)
+    x = points(manifold, 100, dtype=torch.float64)
+    flow = MixtureBaseFlow(manifold, components=16, **SMALL).double()
+    flow.prepare(Split(x))
+    order = torch.randperm(100, generator=seeds.generator(0))
+    held = round(HELD_OUT * 100)
+    mixture = fit_mixture(manifold, x[order[held:]], x[order[:held]], candidates(16), 0, _QUICK)
+    with torch.no_grad():
+        assert torch.allclose(flow.log_prob(x), mixture.log_prob(x), atol=1e-6)
+    drawn = flow.sample(500, generator=seeds.generator(1))
+    alike = mixture.sample(500, generator=seeds.generator(1))
+    assert torch.allclose(drawn.mean(0), alike.mean(0), atol=0.3)
+
+
+def test_training_goes_on_from_there_and_the_run_is_loaded_whole(tmp_path):
+    x = bumps()
+    data = Dataset("bumps", Torus(2), Split(x[:300]), Split(x[300:350]), Split(x[350:]))
+    flow = MixtureBaseFlow(Torus(2), components=8, **SMALL)
+    mg.fit(flow, data, mg.TrainingConfig(steps=20, batch_size=64), tmp_path / "run", quiet=True)
+    loaded = mg.load(tmp_path / "run")
+    with torch.no_grad():
+        assert torch.equal(loaded.log_prob(x[350:]), flow.log_prob(x[350:]))
+        assert float(flow.log_prob(x[350:]).mean()) > -1.2  # uniform: −3.68
+    before = flow.base.mixture.logits.clone()
+    flow.prepare(Split(bumps(seed=1)))
+    assert torch.equal(flow.base.mixture.logits, before)
+
+
+def test_members_beyond_those_fitted_are_never_drawn():
+    base = MixtureBase(Torus(2), 64)
+    base.fit(bumps(40))
+    weights = torch.softmax(base.mixture.logits.double(), -1)
+    assert int((weights > 0).sum()) < 10
+    assert float(weights.sum()) == pytest.approx(1.0)
+    assert bool(base.log_prob(bumps()).isfinite().all())
+
+
+def test_what_cannot_be_is_refused():
+    with pytest.raises(UsageError, match="components is 0"):
+        MixtureBaseFlow(Torus(1), components=0)
+    with pytest.raises(UsageError, match="3 points, expected at least 20"):
+        MixtureBase(Torus(1), 2).fit(torch.zeros(3, 1))
+    with pytest.raises(UsageError, match="choose free-form-flow"):
+        build(MixtureBaseFlow, from_spec("clouds:3,2"), components=2, width=8, depth=1).at(4)
