@@ -9,7 +9,7 @@ from torch import nn
 
 from manifold_gen import seeds
 from manifold_gen.manifolds import Sphere, Torus, from_spec
-from manifold_gen.models import Diffusion, FlowMatching, FreeFormFlow, GenerativeModel
+from manifold_gen.models import Diffusion, FlowMap, FlowMatching, FreeFormFlow, GenerativeModel, MeanFlow
 from manifold_gen.testing import check_model
 from manifold_gen.testing.model_laws import (
     check_density,
@@ -30,11 +30,14 @@ def test_a_small_flow_obeys_every_law(spec):
     check_model(FreeFormFlow(manifold, **SIZE), points(manifold, 20, dtype=dtype), steps=80, batch=96)
 
 
-@pytest.mark.parametrize("kind", [FlowMatching, Diffusion])
-def test_a_model_of_clouds_obeys_every_law(kind):
+@pytest.mark.parametrize(
+    ("kind", "density"), [(FlowMatching, True), (Diffusion, True), (FlowMap, False), (MeanFlow, False)]
+)
+def test_a_model_of_clouds_obeys_every_law(kind, density):
     manifold = from_spec("points:3,2,0")
     model = kind(manifold, width=16, depth=2, steps=4)
-    check_model(model, points(manifold, 20, dtype=torch.float32), steps=60, batch=48, samples=600)
+    x = points(manifold, 20, dtype=torch.float32)
+    check_model(model, x, density=density, steps=60, batch=48, samples=600)
 
 
 def test_a_conditional_flow_obeys_every_law():
