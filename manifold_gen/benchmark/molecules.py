@@ -14,6 +14,7 @@ from manifold_gen.benchmark.training import Trained
 from manifold_gen.chemistry.molecules import Molecules
 from manifold_gen.data.base import Dataset
 from manifold_gen.data.molecules import MoleculeFormat
+from manifold_gen.data.ragged import RaggedSplit
 from manifold_gen.distributions.base import Sampler
 from manifold_gen.metrics.cost import one_thread
 from manifold_gen.metrics.molecules import MoleculeReport, References, score_molecules
@@ -61,7 +62,7 @@ def measure_molecules(trained: Trained, method: Method, dataset: Dataset, seed: 
     }
 
 
-def _first(split: object) -> object:
+def _first(split: RaggedSplit) -> RaggedSplit:
     return split.take(torch.arange(min(_KNOWN, len(split))))
 
 

@@ -38,13 +38,13 @@ def charts(data: DataResults, name: str) -> Gallery | None:
     return Gallery(images) if images else None
 
 
-def _image(name: str, figure: Figure, caption: str, data: str) -> Image:
+def _image(name: str, figure: Figure, caption: str, data: str, width: int = _WIDTH) -> Image:
     import matplotlib
 
     stream = io.BytesIO()
     with style.styled(), matplotlib.rc_context({"svg.hashsalt": name, "svg.fonttype": "path"}):
         figure.savefig(stream, format="svg", metadata={"Date": None})
-    return Image(name, stream.getvalue(), f"{data}: {caption}", caption, _WIDTH)
+    return Image(name, stream.getvalue(), f"{data}: {caption}", caption, width)
 
 
 def _look(method: str) -> dict[str, object]:
@@ -96,12 +96,13 @@ def molecule_chart(data: DataResults, name: str) -> Image:
             ax.set_xscale("log")
             ax.set_xticks([1, 2, 4, 8, 20, 100], ["1", "2", "4", "8", "20", "100"])
             ax.minorticks_off()
+            ax.set_ylim(0, max(1.0, ax.get_ylim()[1]))
             ax.set(xlabel="network evaluations a molecule", ylabel=label)
             ax.spines[["top", "right"]].set_visible(False)
             ax.grid(True, color="#e6e6e6", lw=0.5, zorder=-1)
         figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=3, columnspacing=1.0)
     caption = "Mean over seeds, bars: standard deviation, for one seed the standard error over molecules."
-    return _image(f"{name}-evaluations.svg", figure, caption, data.name)
+    return _image(f"{name}-evaluations.svg", figure, caption, data.name, 2 * _WIDTH)
 
 
 def _floor(ax: Axes, groups: Sequence[Group]) -> None:

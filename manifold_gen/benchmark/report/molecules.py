@@ -92,7 +92,9 @@ def _pictures(data: DataResults, name: str) -> list[Image]:
     """The first molecules of each method at its most evaluations; none where RDKit is not installed."""
     found = []
     for place, group in enumerate(group for group in data.groups if group.first is not None):
-        caption = f"{group.title}, seed {group.first.seed}, {_evaluations(group)[-1]} evaluations; nothing is repaired"
+        k = _evaluations(group)[-1]
+        words = f"{k} evaluation{'' if k == 1 else 's'}"
+        caption = f"{group.title}, seed {group.first.seed}, {words}; nothing is repaired"
         try:
             picture = molecule_picture(_molecules(group.first), ".png", _COLUMNS)
         except MissingExtraError:

@@ -31,10 +31,10 @@ _PUBLISHED = (
 
 def overview(results: Sequence[Result], data: Sequence[DataResults], folder: Path) -> list[Block]:
     """What was run, and how to read the rest."""
+    of_points = [Paragraph(_READING), Paragraph(_PUBLISHED)] if any(not one.molecules for one in data) else []
     return [
         Bullets([(head, text) for head, text in _facts(results, data, folder) if text]),
-        Paragraph(_READING),
-        Paragraph(_PUBLISHED),
+        *of_points,
         *_failures(results),
     ]
 
