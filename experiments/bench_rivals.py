@@ -37,9 +37,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     parser.add_argument("--points", type=int, default=4096)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--manifolds", nargs="+", help="specs, such as so3; default: all")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    rows = [row for target in targets() for row in compare(target, arguments.points, arguments.repeats)]
+    chosen = [t for t in targets() if arguments.manifolds is None or t.manifold.spec in arguments.manifolds]
+    rows = [row for target in chosen for row in compare(target, arguments.points, arguments.repeats)]
     if arguments.out:
         record = {"machine": machine(), "points": arguments.points, "threads": 1, "rows": rows}
         arguments.out.write_text(json.dumps(record, indent=2) + "\n")
