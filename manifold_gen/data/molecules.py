@@ -105,7 +105,7 @@ class MoleculeFormat:
         """``manifold_gen.chemistry.write_molecules``; a property that was asked for stands there as ``target_NAME``."""
         found = self.decode(clouds)
         told = self.properties if context is not None else ()
-        asked = {f"target_{p.name}": context[:, j].cpu() * p.deviation + p.mean for j, p in enumerate(told)}
+        asked = {f"target_{p.name}": self.own_values(context.cpu())[:, j] for j, p in enumerate(told)}
         write_molecules(path, Molecules(found.positions, found.numbers, found.sizes, asked))
 
     @property
@@ -117,6 +117,11 @@ class MoleculeFormat:
         """``(n, c)`` standardised properties, from values in their own units."""
         mean = values.new_tensor([p.mean for p in self.properties])
         return (values - mean) / values.new_tensor([p.deviation for p in self.properties])
+
+    def own_values(self, context: Tensor) -> Tensor:
+        """``(n, c)`` properties in their own units, from standardised ones: the inverse of ``model_context``."""
+        mean = context.new_tensor([p.mean for p in self.properties])
+        return context * context.new_tensor([p.deviation for p in self.properties]) + mean
 
     def loader_options(self) -> dict[str, object]:
         """The options by which a file is read in this format."""
@@ -146,11 +151,7 @@ class MoleculeFormat:
         symbols = [element_symbol(number) for number in self.elements]
         if not set(symbols) <= set(names):
             return None
-        told = [context[:, names.index(s)].double() for s in symbols]
-        counts = torch.stack(
-            [t * self.properties[names.index(s)].deviation + self.properties[names.index(s)].mean
-             for t, s in zip(told, symbols, strict=True)], -1,
-        )  # fmt: skip
+        counts = self.own_values(context.double())[:, [names.index(symbol) for symbol in symbols]]
         whole = counts.round()
         if bool(((counts - whole).abs() > _WHOLE).any()) or bool((whole < 0).any()) or bool((whole.sum(-1) < 2).any()):
             raise UsageError(

@@ -15,7 +15,7 @@ from manifold_gen import seeds
 from manifold_gen.data.base import Split
 from manifold_gen.distributions import default_base
 from manifold_gen.distributions.base import Distribution
-from manifold_gen.distributions.choose import mixture_fit
+from manifold_gen.distributions.choose import fit_mixture, mixture_fit
 from manifold_gen.distributions.em import EMSettings
 from manifold_gen.distributions.mixture import Mixture
 from manifold_gen.errors import UsageError
@@ -26,12 +26,11 @@ HELD_OUT = 0.1  # of the training points, by which the number of components is c
 # Nats by which a mixture may know its own points better than others: where it knows them by heart the networks find
 # nothing to learn. On RNA's torsions 32 members end 0.44 nats better than 256, which are likelier by themselves.
 BY_HEART = 0.5
-_POINTS_PER_COMPONENT = 5
 LEAST_POINTS = 20
 # log-weight of a component that is not used: finite, so that no difference of two is NaN
 _NEVER = -1e4
 # Networks learn what a fit that ends early has missed: on RNA's torsions it is 0.1 nats behind in a third of the time.
-_QUICK = EMSettings(steps=30, tolerance=1e-4, restarts=1, trial_steps=1, trial_points=5_000)
+QUICK = EMSettings(steps=30, tolerance=1e-4, restarts=1, trial_steps=1, trial_points=5_000)
 
 
 class MixtureBase(Distribution):
@@ -82,7 +81,8 @@ class MixtureBase(Distribution):
         order = torch.randperm(len(x), generator=seeds.generator(seed)).to(x.device)
         held = x[order[: max(1, round(HELD_OUT * len(x)))]]
         rest = x[order[len(held) :]]
-        self._take(chosen_mixture(self.manifold, rest.cpu(), held.cpu(), candidates(self.components), seed))
+        counts = candidates(self.components)
+        self._take(fit_mixture(self.manifold, rest.cpu(), held.cpu(), counts, seed, QUICK, BY_HEART))
 
     def _take(self, found: Mixture) -> None:
         """Parameters of ``found``, its first member in the places that are left."""
@@ -109,19 +109,6 @@ def candidates(most: int) -> list[int]:
         found.insert(0, most)
         most = most // 4 if most >= 4 else most // 3
     return found
-
-
-def chosen_mixture(manifold: Manifold, rest: Tensor, held: Tensor, counts: list[int], seed: int) -> Mixture:
-    """The mixture likeliest on ``held`` of those that know ``rest`` no better by more than ``BY_HEART``."""
-    best, best_score = None, -float("inf")
-    for k in counts:
-        if best is not None and k * _POINTS_PER_COMPONENT > len(rest):
-            break
-        mixture = mixture_fit(manifold)(rest, min(k, len(rest)), seeds.generator(seed, k), _QUICK)
-        known, score = (float(mixture.log_prob(x).double().mean()) for x in (rest, held))
-        if best is None or (score > best_score and known - score <= BY_HEART):
-            best, best_score = mixture, score
-    return best
 
 
 class MixtureBaseFlow(FreeFormFlow):

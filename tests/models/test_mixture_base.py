@@ -9,11 +9,11 @@ from diffeomorphisms import points
 import manifold_gen as mg
 from manifold_gen import seeds
 from manifold_gen.data.base import Dataset, Split
-from manifold_gen.distributions import Mixture, VonMisesProduct
+from manifold_gen.distributions import Mixture, VonMisesProduct, fit_mixture
 from manifold_gen.errors import UsageError
 from manifold_gen.manifolds import Torus, from_spec
 from manifold_gen.models import MixtureBaseFlow, build
-from manifold_gen.models.mixture_base import BY_HEART, HELD_OUT, MixtureBase, candidates, chosen_mixture
+from manifold_gen.models.mixture_base import BY_HEART, HELD_OUT, QUICK, MixtureBase, candidates
 from manifold_gen.testing import check_model
 
 SMALL = {"width": 16, "depth": 1, "frequency": 2.0, "waves": 8}
@@ -43,7 +43,7 @@ def test_it_begins_at_the_mixture_s_likelihood_whatever_room_is_left(spec):
     flow.prepare(Split(x))
     order = torch.randperm(100, generator=seeds.generator(0))
     held = round(HELD_OUT * 100)
-    mixture = chosen_mixture(manifold, x[order[held:]], x[order[:held]], candidates(16), 0)
+    mixture = fit_mixture(manifold, x[order[held:]], x[order[:held]], candidates(16), 0, QUICK, BY_HEART)
     with torch.no_grad():
         assert torch.allclose(flow.log_prob(x), mixture.log_prob(x), atol=1e-6)
     drawn = flow.sample(500, generator=seeds.generator(1))
@@ -77,7 +77,7 @@ def test_members_beyond_those_fitted_are_never_drawn():
 def test_a_mixture_that_knows_its_points_by_heart_is_not_taken():
     x = torch.randn(150, 5, generator=seeds.generator(3))
     manifold = from_spec("euclidean:5")
-    taken = chosen_mixture(manifold, x[:120], x[120:], [1, 4, 16], 0)
+    taken = fit_mixture(manifold, x[:120], x[120:], [1, 4, 16], 0, QUICK, BY_HEART)
     known, unknown = (float(taken.log_prob(part).mean()) for part in (x[:120], x[120:]))
     assert len(taken.logits) < 16
     assert known - unknown <= BY_HEART or len(taken.logits) == 1

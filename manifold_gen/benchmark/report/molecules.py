@@ -96,7 +96,7 @@ def _pictures(data: DataResults, name: str) -> list[Image]:
         words = f"{k} evaluation{'' if k == 1 else 's'}"
         caption = f"{group.title}, seed {group.first.seed}, {words}; nothing is repaired"
         try:
-            picture = molecule_picture(_molecules(group.first), ".png", _COLUMNS)
+            picture = molecule_picture(_molecules(group.first), ".png", _COLUMNS, most=_COLUMNS)
         except MissingExtraError:
             return []
         found.append(Image(f"{name}-{place:02d}.png", picture, caption, caption, _PICTURE))

@@ -28,11 +28,11 @@ def composition_match(molecules: Molecules, fmt: MoleculeFormat, context: Tensor
     >>> composition_match(water, fmt, torch.tensor([[1.0], [-1.0]])).value
     0.5
     """
-    asked = [(j, p) for j, p in enumerate(fmt.properties) if p.name in SYMBOLS]
+    asked = [(j, p.name) for j, p in enumerate(fmt.properties) if p.name in SYMBOLS]
     if not asked:
         return None
+    wanted = fmt.own_values(context.double().cpu()).round()
     met = torch.ones(len(molecules), dtype=torch.bool)
-    for j, p in asked:
-        wanted = (context[:, j].double().cpu() * p.deviation + p.mean).round()
-        met &= property_values(molecules, p.name) == wanted
+    for j, name in asked:
+        met &= property_values(molecules, name) == wanted[:, j]
     return share_estimate(met)
