@@ -43,14 +43,31 @@ def settings_of(function: Callable[..., object], section: str, *, without: Itera
     >>> list(settings_of(load, "data", without=["path"]))
     ['units']
     """
-    bare = function.func if isinstance(function, functools.partial) else function
-    body = bare.__init__ if inspect.isclass(bare) else bare
-    hints = typing.get_type_hints(body)
     found = {}
-    for name, parameter in inspect.signature(function).parameters.items():
-        annotation = hints.get(name)
-        if name not in without and annotation is not None and _expressible(annotation):
-            found[name] = Setting(f"{section}.{name}", annotation, parameter.default)
+    for name, parameter in _parameters(function).items():
+        if name not in without and _expressible(parameter.annotation):
+            found[name] = Setting(f"{section}.{name}", parameter.annotation, parameter.default)
+    return found
+
+
+def _parameters(function: Callable[..., object]) -> dict[str, inspect.Parameter]:
+    """The annotated arguments by name, annotations resolved.
+
+    Where a class hands ``**options`` on to the constructor it inherits, those of that constructor stand behind its own.
+    """
+    bare = function.func if isinstance(function, functools.partial) else function
+    bodies = [function]
+    if inspect.isclass(bare):
+        bodies = [vars(base)["__init__"] for base in bare.__mro__ if "__init__" in vars(base)]
+    found: dict[str, inspect.Parameter] = {}
+    for body in bodies:
+        hints = typing.get_type_hints(bare if body is function else body)
+        own = inspect.signature(body).parameters
+        for name, parameter in own.items():
+            if name in hints and parameter.kind is not inspect.Parameter.VAR_KEYWORD:
+                found.setdefault(name, parameter.replace(annotation=hints[name]))
+        if all(parameter.kind is not inspect.Parameter.VAR_KEYWORD for parameter in own.values()):
+            break
     return found
 
 

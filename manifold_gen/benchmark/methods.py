@@ -168,6 +168,9 @@ METHODS: dict[str, Method] = {
     "free-form-flow-mixture": Method(
         "free-form flow, mixture base", ONE, prepared("free-form-flow-mixture"), entry="free-form-flow-mixture"
     ),
+    "flow-matching-mixture": Method(
+        "flow matching, mixture base", ODE, prepared("flow-matching-mixture"), entry="flow-matching-mixture"
+    ),
     "endpoint-flow": learned(
         "endpoint flow", MAP, "endpoint-flow", model={"pairing": True, "noise": 1.0}, suits=lambda m: m.varies
     ),

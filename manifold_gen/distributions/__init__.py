@@ -2,6 +2,7 @@
 
 from manifold_gen.distributions.base import Distribution, Family, Sampler
 from manifold_gen.distributions.cells import CellDensity
+from manifold_gen.distributions.chain_em import fit_von_mises_chain_mixture
 from manifold_gen.distributions.checkerboard import (
     HyperbolicCells,
     RotationCells,
@@ -30,6 +31,7 @@ from manifold_gen.distributions.rotations import so3_cone, so3_cube, so3_line, s
 from manifold_gen.distributions.swiss_roll import SwissRoll
 from manifold_gen.distributions.uniform import Uniform
 from manifold_gen.distributions.von_mises import VonMisesProduct
+from manifold_gen.distributions.von_mises_chain import VonMisesChain
 from manifold_gen.distributions.von_mises_fisher import VonMisesFisher
 from manifold_gen.distributions.wrapped_em import fit_wrapped_normal_mixture
 from manifold_gen.distributions.wrapped_normal import WrappedNormal
@@ -51,6 +53,7 @@ __all__ = [
     "SwissRoll",
     "TorusHistogram",
     "Uniform",
+    "VonMisesChain",
     "VonMisesFisher",
     "VonMisesProduct",
     "WrappedNormal",
@@ -59,6 +62,7 @@ __all__ = [
     "fit_kernel_density",
     "fit_mixture",
     "fit_rotation_mixture",
+    "fit_von_mises_chain_mixture",
     "fit_von_mises_fisher_mixture",
     "fit_von_mises_mixture",
     "fit_wrapped_normal_mixture",

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from manifold_gen import seeds
+from manifold_gen.distributions.chain_em import fit_von_mises_chain_mixture
 from manifold_gen.distributions.em import (
     EMSettings,
     fit_kent_mixture,
     fit_rotation_mixture,
     fit_von_mises_fisher_mixture,
-    fit_von_mises_mixture,
 )
 from manifold_gen.distributions.mixture import Mixture
 from manifold_gen.distributions.wrapped_em import fit_wrapped_normal_mixture
@@ -28,14 +28,14 @@ _PATIENCE = 2
 _FITS: dict[str, MixtureFit] = {
     "sphere:2": fit_kent_mixture,
     "sphere": fit_von_mises_fisher_mixture,
-    "torus": fit_von_mises_mixture,
+    "torus": fit_von_mises_chain_mixture,
     "so3": fit_rotation_mixture,
 }
 
 
 def mixture_fit(manifold: Manifold) -> MixtureFit:
-    """The EM of the family for a manifold: Kent on S², von Mises–Fisher on other spheres, von Mises products on tori,
-    matrix Fisher on SO(3), wrapped normals elsewhere and on products.
+    """The EM of the family for a manifold: Kent on S², von Mises–Fisher on other spheres, chains of von Mises laws on
+    tori, matrix Fisher on SO(3), wrapped normals elsewhere and on products.
 
     Example:
         >>> from manifold_gen.manifolds import Sphere

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 REGISTRY = {
     "free-form-flow": "manifold_gen.models.free_form_flow:FreeFormFlow",
     "free-form-flow-distilled": "manifold_gen.models.distillation:DistilledFlow",
-    "free-form-flow-mixture": "manifold_gen.models.mixture_base:MixtureBaseFlow",
+    "free-form-flow-mixture": "manifold_gen.models.mixture_flows:MixtureBaseFlow",
     "flow-matching": "manifold_gen.models.flow_matching:FlowMatching",
+    "flow-matching-mixture": "manifold_gen.models.mixture_flows:MixtureBaseMatching",
     "flow-map": "manifold_gen.models.flow_map:FlowMap",
     "mean-flow": "manifold_gen.models.mean_flow:MeanFlow",
     "diffusion": "manifold_gen.models.diffusion:Diffusion",
@@ -42,7 +43,8 @@ _HOMES = {
     "FreeFormFlow": "manifold_gen.models.free_form_flow",
     "GenerativeModel": "manifold_gen.models.base",
     "MeanFlow": "manifold_gen.models.mean_flow",
-    "MixtureBaseFlow": "manifold_gen.models.mixture_base",
+    "MixtureBaseFlow": "manifold_gen.models.mixture_flows",
+    "MixtureBaseMatching": "manifold_gen.models.mixture_flows",
     "MoserFlow": "manifold_gen.models.moser_flow",
     "SizedModel": "manifold_gen.models.sized",
 }
@@ -60,6 +62,7 @@ __all__ = [
     "GenerativeModel",
     "MeanFlow",
     "MixtureBaseFlow",
+    "MixtureBaseMatching",
     "MoserFlow",
     "SizedModel",
     "SplineFlow",

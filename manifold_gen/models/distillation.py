@@ -35,7 +35,7 @@ SMALLEST_DET = 1e-3
 class DistilledFlow(FreeFormFlow):
     r"""A ``FreeFormFlow`` whose training begins on the pairs of a teacher.
 
-    Give it the pairs by ``collect`` before ``fit``; without them it is a ``FreeFormFlow`` and trains as one. Pairs are
+    Give it the pairs by ``learn_from`` before ``fit``; without them it is a ``FreeFormFlow`` and trains as one. Pairs are
     no part of the model: a saved one holds its networks alone.
 
     Args:
@@ -46,11 +46,10 @@ class DistilledFlow(FreeFormFlow):
         pair_weight, jacobian_weight, volume_weight: β of the distances, λ of the Jacobians, and the weight of
             (log|det Dg(z)| − log|det DT(z)|)².
         share: of the training spent on pairs.
-        width, depth, frequency, waves, decay, stages, head: of both networks, see ``FreeFormFlow``. With ``stages`` K,
-            stage k is also regressed on the teacher's flow from time k/K to (k + 1)/K.
         volume: of the likelihood that follows, see ``FreeFormFlow``; ``"auto"`` is ``"inverse"`` in up to three
             dimensions, where Newton's method is cheap and Jacobians are followed, and as in ``FreeFormFlow`` beyond.
-        others: as in ``FreeFormFlow``.
+        options: as in ``FreeFormFlow``. With ``stages`` K, stage k is also regressed on the teacher's flow from time
+            k/K to (k + 1)/K.
 
     Raises:
         UsageError: fewer ``pair_steps`` than stages, or as ``FreeFormFlow``.
@@ -76,39 +75,16 @@ class DistilledFlow(FreeFormFlow):
         jacobian_weight: float = 0.1,
         volume_weight: float = 0.0,
         share: float = 0.4,
-        width: int = 64,
-        depth: int = 3,
-        frequency: float = 6.0,
-        waves: int = 128,
-        decay: float = 1.0,
-        stages: int = 1,
-        head: str = "auto",
         volume: str = "auto",
-        probes: int = 1,
-        reconstruction: float = 30.0,
-        latent_reconstruction: float = 30.0,
-        proposal_reconstruction: float = 3.0,
-        tightening: float = 1.0,
-        fold_penalty: float = 1.0,
-        fold_margin: float = 5e-4,
-        latent_stride: int = 2,
-        proposal_stride: int = 4,
-        noise: float = 0.0,
-        annealing: float = 0.0,
-        proposal_scale: float = 3.0,
-        context_features: int = 0,
-        context_categories: int = 0,
-        seed: int = 0,
+        **options: object,
     ) -> None:
-        hyperparameters = {k: v for k, v in locals().items() if k not in ("self", "manifold", "__class__")}
-        own = ("pairs", "near", "pair_steps", "pair_weight", "jacobian_weight", "volume_weight", "share")
+        own = {k: v for k, v in locals().items() if k not in ("self", "manifold", "options", "__class__")}
         low = manifold.dim <= LARGEST_FOLD_DIM
-        given = {k: v for k, v in hyperparameters.items() if k not in own}
-        given["volume"] = "inverse" if volume == "auto" and low else volume
-        super().__init__(manifold, **given)
+        super().__init__(manifold, volume="inverse" if volume == "auto" and low else volume, **options)
+        stages = self.hyperparameters["stages"]
         if pair_steps < stages:
             raise UsageError(f"pair_steps is {pair_steps}; expected at least one a stage, there are {stages}")
-        self.hyperparameters = hyperparameters
+        self.hyperparameters = {**self.hyperparameters, **own}
         self.follows_jacobians = low and bool(jacobian_weight or volume_weight)
         self.pairs: FlowPairs | None = None
 

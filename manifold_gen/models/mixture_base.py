@@ -1,6 +1,6 @@
-r"""A free-form flow whose latents follow a mixture that was fitted to the data first.
+r"""Latents that follow a mixture fitted to the data first, in place of a law that knows nothing of them.
 
-.. math:: \log p(x) = \log \sum_k w_k\, p_k(z) - \log|\det Dg(z)|, \qquad z = g^{-1}(x).
+.. math:: p_0(z) = \sum_k w_k\, p_k(z)
 
 An untrained flow is the identity, so training begins at the mixture's own likelihood and the networks learn what is
 left of it. The mixture is fitted by expectation maximisation and then held.
@@ -20,7 +20,7 @@ from manifold_gen.distributions.em import EMSettings
 from manifold_gen.distributions.mixture import Mixture
 from manifold_gen.errors import UsageError
 from manifold_gen.manifolds.base import Manifold
-from manifold_gen.models.free_form_flow import FreeFormFlow
+from manifold_gen.models.base import GenerativeModel
 
 HELD_OUT = 0.1  # of the training points, by which the number of components is chosen
 # Nats by which a mixture may know its own points better than others: where it knows them by heart the networks find
@@ -111,60 +111,17 @@ def candidates(most: int) -> list[int]:
     return found
 
 
-class MixtureBaseFlow(FreeFormFlow):
-    """A ``FreeFormFlow`` from a mixture fitted to the training points.
+class FromMixture(GenerativeModel):
+    """What a model with a ``base`` becomes when that base is a mixture fitted to the training points.
 
     The mixture is fitted when a training begins, once: another training of the same model keeps it. It takes no
     context; networks do.
-
-    Args:
-        manifold: where data and latents live.
-        components: of the mixture, at most; as many as raise the likelihood of held-out points.
-        others: as in ``FreeFormFlow``.
-
-    Raises:
-        UsageError: fewer than one component, clouds of many sizes, or as ``FreeFormFlow``.
-
-    Example:
-        >>> from manifold_gen.manifolds import Torus
-        >>> flow = MixtureBaseFlow(Torus(2), components=4, width=8, depth=1)
-        >>> flow.sample(3, generator=torch.Generator().manual_seed(0)).shape
-        torch.Size([3, 2])
     """
 
-    def __init__(
-        self,
-        manifold: Manifold,
-        *,
-        components: int = 128,
-        width: int = 64,
-        depth: int = 3,
-        frequency: float = 6.0,
-        waves: int = 128,
-        decay: float = 1.0,
-        stages: int = 1,
-        head: str = "auto",
-        volume: str = "auto",
-        probes: int = 1,
-        reconstruction: float = 30.0,
-        latent_reconstruction: float = 30.0,
-        proposal_reconstruction: float = 3.0,
-        tightening: float = 1.0,
-        fold_penalty: float = 1.0,
-        fold_margin: float = 5e-4,
-        latent_stride: int = 2,
-        proposal_stride: int = 4,
-        noise: float = 0.0,
-        annealing: float = 0.0,
-        proposal_scale: float = 3.0,
-        context_features: int = 0,
-        context_categories: int = 0,
-        seed: int = 0,
-    ) -> None:
-        hyperparameters = {k: v for k, v in locals().items() if k not in ("self", "manifold", "__class__")}
-        super().__init__(manifold, **{k: v for k, v in hyperparameters.items() if k != "components"})
-        self.hyperparameters = hyperparameters
-        self.base = MixtureBase(manifold, components).to(next(self.parameters()))
+    def begin_at(self, components: int) -> None:
+        """Take a mixture with room for ``components`` members as the base."""
+        self.hyperparameters = {"components": components, **self.hyperparameters}
+        self.base = MixtureBase(self.manifold, components).to(next(self.parameters()))
         self.register_buffer("fitted", torch.zeros((), dtype=torch.bool))
 
     def prepare(self, train: Split) -> None:
@@ -173,10 +130,13 @@ class MixtureBaseFlow(FreeFormFlow):
             self.base.fit(train.x, self.hyperparameters["seed"])
             self.fitted.fill_(True)
 
-    def on_size(self, manifold: Manifold) -> MixtureBaseFlow:
+    def on_size(self, manifold: Manifold) -> GenerativeModel:
         """Refused: a mixture has one size.
 
         Raises:
             UsageError: always.
         """
-        raise UsageError("a mixture is fitted to clouds of one size; choose free-form-flow for clouds of many")
+        raise UsageError(
+            f"{type(self).__name__} begins at a mixture, which is fitted to clouds of one size; choose free-form-flow "
+            "or flow-matching for clouds of many"
+        )

@@ -188,6 +188,20 @@ def test_what_no_file_can_hold_is_no_setting():
     assert list(settings_of(build, "model")) == ["width"]
 
 
+def test_a_constructor_that_hands_options_on_has_the_settings_it_inherits():
+    class Parent:
+        def __init__(self, manifold: object, *, width: int = 3, rate: float = 0.5) -> None: ...
+
+    class Child(Parent):
+        def __init__(self, manifold: object, *, rate: float = 0.1, depth: int = 2, **options: object) -> None: ...
+
+    class Closed(Parent):
+        def __init__(self, manifold: object, *, depth: int = 2) -> None: ...
+
+    assert {name: s.default for name, s in settings_of(Child, "model").items()} == {"rate": 0.1, "depth": 2, "width": 3}
+    assert list(settings_of(Closed, "model")) == ["depth"]
+
+
 def test_settings_of_a_run_started_from_python_are_read():
     """``fit`` called from Python notes the manifold under [model]; the data set knows it anyway."""
     settings = FitSettings.from_tables({"model": {"name": "free-form-flow", "manifold": "torus:2", "width": 8}})

@@ -131,7 +131,7 @@ def test_the_number_of_components_is_chosen_on_the_validation_points():
 
 @pytest.mark.parametrize(
     ("manifold", "family"),
-    [(Sphere(2), "Kent"), (Sphere(3), "VonMisesFisher"), (Torus(2), "VonMisesProduct"), (SO3(), "MatrixFisher"),
+    [(Sphere(2), "Kent"), (Sphere(3), "VonMisesFisher"), (Torus(2), "VonMisesChain"), (SO3(), "MatrixFisher"),
      (Product(Torus(1), Sphere(2)), "WrappedNormal")],
     ids=str,
 )  # fmt: skip
