@@ -91,7 +91,7 @@ def test_what_the_sampler_does_not_know_is_told(made, run, tmp_path):
 
 
 def test_evaluate(made):
-    done = call("evaluate", made, "-n", "30", "--steps", "4", "--relax", "2", "--bound", "2")
+    done = call("evaluate", made, "-n", "30", "--steps", "4", "--relax", "2", "--bound", "2", "--posebusters", "2")
     assert done.code == 0, done.err
     for words in (
         "negative log-likelihood at most",
@@ -102,6 +102,8 @@ def test_evaluate(made):
         "novel among unique",
         "floor",
         "relax",
+        "PoseBusters passed, of 2",
+        "20 s of processor time",
     ):
         assert words in done.out
     record = json.loads(

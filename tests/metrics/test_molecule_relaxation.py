@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 from manifold_gen import seeds
 from manifold_gen.chemistry.relaxation import kabsch_rmsd, relax
 from manifold_gen.errors import DataError, UsageError
-from manifold_gen.metrics.molecules import evaluate_molecules, posebusters_pass, relaxation
+from manifold_gen.metrics.molecules import evaluate_molecules, relaxation
 from manifold_gen.metrics.molecules.relaxed import median_estimate
 from manifold_gen.metrics.molecules.tables import CAVEAT
 
@@ -75,18 +75,6 @@ def test_the_error_of_a_median_is_its_spread():
     assert sum(e.se for e in found) / len(found) == pytest.approx(spread, rel=0.08)
     assert math.isnan(median_estimate(torch.tensor([1.0])).se)
     assert math.isnan(median_estimate(torch.zeros(0)).value)
-
-
-def test_posebusters_counts_what_is_not_valid_as_failed():
-    found = posebusters_pass(
-        made.joined(made.kekule_benzene(), made.beside(made.methane(), made.water()), made.over_bonded())
-    )
-    assert found.tried == 3
-    assert found.share.value == pytest.approx(1 / 3)
-    assert found.failures["all_atoms_connected"] == 1
-    assert found.failures["not valid"] == 1
-    with pytest.raises(UsageError, match="at least one"):
-        posebusters_pass(made.joined())
 
 
 def test_the_report_says_temperature_errors_and_what_stability_is_not():

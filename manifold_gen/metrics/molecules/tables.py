@@ -60,6 +60,7 @@ def _relaxation(found: Relaxations) -> Iterator[str]:
 
 def _posebusters(found: PoseBustersShare) -> Iterator[str]:
     yield _share(f"PoseBusters passed, of {found.tried}", found.share)
+    yield f"  each with at most {found.seconds:g} s of processor time"
     yield from _counts(found.failures)
 
 
