@@ -95,6 +95,30 @@ def test_the_report_says_temperature_errors_and_what_stability_is_not():
     assert json.loads(json.dumps(report.to_dict()))["strict"]["value"] == report.strict.value
 
 
+def test_every_distance_stands_beside_its_floor_and_what_it_was_measured_on():
+    samples, known = made.joined(*[made.methane(1.12)] * 7), made.joined(*[made.methane()] * 40)
+    lines = evaluate_molecules(samples, known, made.joined(*[made.methane()] * 50)).table().splitlines()
+    head = next(k for k, line in enumerate(lines) if line.startswith("distance from"))
+    assert "distance from 50 molecules" in lines[head]
+    assert "floor: 7 training molecules" in lines[head]
+    rows = lines[head + 1 :]
+    assert [row.split(",")[0] for row in rows[:5]] == [
+        *("bond kinds", "ring sizes", "elements", "atom counts", "atom counts")
+    ]
+    assert any(row.startswith("length of C-H, W1 in Å") for row in rows)
+    assert all(row.count("±") == 2 for row in rows)
+    text = evaluate_molecules(samples, known).table()
+    assert "distance from 40 molecules" in text
+    assert "no floor" in text
+    assert "needs molecules to train on and others" in text
+
+
+def test_an_error_that_cannot_be_known_is_not_written_as_a_number():
+    text = evaluate_molecules(made.joined(made.methane(1.12)), relax=1, test=made.joined(made.water())).table()
+    assert "± ? (too few) kcal/mol" in text
+    assert "nan" not in text
+
+
 def test_the_report_without_references_or_stable_molecules():
     report = evaluate_molecules(made.joined(made.over_bonded(), made.over_bonded()), relax=5)
     assert (report.novel, report.comparison, report.relaxation, report.posebusters) == (None, None, None, None)
