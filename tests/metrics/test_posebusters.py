@@ -4,11 +4,14 @@ import signal
 
 import made_molecules as made
 import pytest
+from posebusters import PoseBusters
 
+from manifold_gen.chemistry.graphs import to_rdkit
 from manifold_gen.data.qm9 import qm9_molecules
 from manifold_gen.errors import UsageError
 from manifold_gen.metrics.molecules import posebusters_pass
 from manifold_gen.metrics.molecules.posebusters import NOT_ENDED, NOT_VALID
+from manifold_gen.metrics.molecules.posebusters_worker import failed_tests, judge
 
 
 def test_true_molecules_pass_alike_every_time():
@@ -38,6 +41,15 @@ def test_a_strained_cage_ends_in_time_and_the_others_keep_their_results():
     assert "double_bond_flatness" in found.failures
     assert found.share.value == pytest.approx(1 / 3)
     assert (found.tried, found.seconds) == (3, 3.0)
+
+
+def test_nothing_is_left_out_of_the_published_tests():
+    mol = to_rdkit(*made.twisted_ethene())
+    published = PoseBusters(config="mol").bust([mol], None, None)
+    assert list(judge().bust([mol], None, None).columns) == list(published.columns)
+    assert failed_tests(judge(), mol) == ["double_bond_flatness"]
+    assert not published["double_bond_flatness"].iloc[0]
+    assert published.drop(columns="double_bond_flatness").all(axis=None)
 
 
 def test_without_time_nothing_passes():
