@@ -49,7 +49,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", help="a run of conditional.toml")
     parser.add_argument("--predictor", type=Path, default=Path("runs/qm9-predictor.safetensors"))
-    parser.add_argument("--steps", type=int, default=4000, help="of the predictor's training, six minutes of one core")
+    parser.add_argument("--steps", type=int, default=4000, help="of the predictor's training, five minutes of one core")
     parser.add_argument("-n", "--count", type=int, default=500)
     parser.add_argument("--evaluations", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
