@@ -29,6 +29,7 @@ from manifold_gen.training.muon import Muon
 from manifold_gen.training.schedule import learning_rate
 
 _CHUNK = 500
+_LEAST = 1e-6  # of σ, in the unit of the property: what atoms add up to leaves nothing but rounding
 
 
 class PropertyPredictor(nn.Module):
@@ -82,7 +83,7 @@ class PropertyPredictor(nn.Module):
         # molecules without some element leave its share undecided, for which this driver has an answer
         law = torch.linalg.lstsq(terms, values, driver="gelsd").solution
         self.law.copy_(law)
-        self.deviation.copy_((values - terms @ law).std(0))
+        self.deviation.copy_((values - terms @ law).std(0).clamp_min(_LEAST))
 
     def forward(self, positions: Tensor, numbers: Tensor) -> Tensor:
         """``(*batch, c)`` properties, in their units, of molecules of one size: ``(*batch, n, 3)``, ``(*batch, n)``."""
@@ -128,16 +129,14 @@ def fit_predictor(
         raise UsageError("no molecules to train on; give some with their properties")
     predictor.prepare(train)
     values = values_of(train, predictor.names).to(predictor.law)
-    clouds, numbers = MoleculeFormat(predictor.elements).encode(train), torch.tensor(predictor.elements)
+    clouds = MoleculeFormat(predictor.elements).encode(train)
     trained = [parameter for parameter in predictor.parameters() if parameter.requires_grad]
     optimiser = Muon(trained, config.lr, config.betas, config.weight_decay)
     average, batches = MovingAverage(predictor, config.ema_decay), []
     for step in range(config.steps):
         batches = batches or clouds.batch_index(config.seed, step, config.batch_size)
         rows = batches.pop()
-        x = clouds.batch(rows).x
-        found = predictor(x[..., :3], numbers[x[..., 3:].argmax(-1)])
-        loss = ((found - values[rows]) / predictor.deviation).abs().mean()
+        loss = _loss(predictor, clouds.batch(rows).x, values[rows])
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(config, step)
         optimiser.zero_grad()
@@ -149,6 +148,12 @@ def fit_predictor(
             with average.applied():
                 observe(step + 1)
     predictor.load_state_dict(average.state_dict(), strict=False)  # without buffers, which have no average
+
+
+def _loss(predictor: PropertyPredictor, x: Tensor, values: Tensor) -> Tensor:
+    """Mean absolute error in units of σ on clouds ``(b, n, 3 + elements)``."""
+    found = predictor(x[..., :3], torch.tensor(predictor.elements)[x[..., 3:].argmax(-1)])
+    return ((found - values) / predictor.deviation).abs().mean()
 
 
 def values_of(molecules: Molecules, names: Sequence[str]) -> Tensor:
