@@ -22,7 +22,7 @@ from manifold_gen.commands.sampling import sampling_options
 @click.option("--seed", type=int, default=0, metavar="N", help="Seed of what is drawn.  [default: 0]")
 @click.option("-n", "--count", metavar="N", help="Molecules or particles drawn.  [default: 1000, 10000]")
 @click.option("--relax", metavar="N", help="Relax N stable molecules by GFN2-xTB.")
-@click.option("--posebusters", metavar="N", help="Test N molecules by PoseBusters.")
+@click.option("--posebusters", metavar="N", help="Test N molecules by PoseBusters, at most 20 s each.")
 @click.option("--bound", metavar="N", help="Bound the likelihood of N held-out molecules.")
 @sampling_options
 @click.option("--device", default="auto", metavar="NAME", help="auto, cpu, cuda or cuda:1.")

@@ -32,7 +32,7 @@ def load_qm9(
     max_heavy: int = 0,
     scale: float = DEFAULT_SCALE,
     properties: Sequence[str] = (),
-    half: bool = False,
+    half: str = "",
 ) -> Dataset:
     """QM9 in the split of Hoogeboom and others (2022): 100,000 for training, 17,748 and 13,083.
 
@@ -42,11 +42,13 @@ def load_qm9(
         max_heavy: molecules of at most so many atoms that are not hydrogen; 0 for all.
         scale: of the one-hot elements, see ``MoleculeFormat``.
         properties: what models are conditioned on: alpha, gap, mu, cv, or symbols of elements for numbers of atoms.
-        half: the second half of the training part alone, as published conditional models were trained on.
+        half: "second" half of the training part alone, as published conditional models were trained on, or the
+            "first", which is kept for the network that judges them; "" for both.
 
     Raises:
         MissingExtraError: qm9pack is not installed.
         DataError: an unknown property, or no molecule is left.
+        UsageError: an unknown half.
     """
     parts = qm9_molecules(half=half, max_heavy=max_heavy or None)
     info = {"origin": _ORIGIN, "licence": _LICENCE}

@@ -5,8 +5,8 @@ check. Its tables are read by path, once, and kept as a compact archive in the c
 
 The split is the one of Hoogeboom et al. 2022 and of Anderson et al. 2019 before: a permutation of the molecules in GDB
 order by ``numpy.random.RandomState(0)``, the first 100,000 to train, the next 17,748 to validate, 13,083 to test.
-Papers on conditional generation train on one half and keep the other for the network that judges: a permutation of the
-training molecules in GDB order by ``RandomState(42)``, its second 50,000.
+Papers on conditional generation train the network that judges on one half and the generator on the other: a permutation
+of the training molecules in GDB order by ``RandomState(42)``, its first and its second 50,000.
 
 Sources: Ramakrishnan, Dral, Rupp and von Lilienfeld, *Quantum chemistry structures and properties of 134 kilo
 molecules* (2014); for the splits the code published with Hoogeboom, Satorras, Vignac and Welling, *Equivariant
@@ -28,7 +28,7 @@ import torch
 from manifold_gen.chemistry.files import replacing
 from manifold_gen.chemistry.molecules import Molecules
 from manifold_gen.data.locations import cache_folder, data_folders
-from manifold_gen.errors import DataError, MissingExtraError, RunFolderError
+from manifold_gen.errors import DataError, MissingExtraError, RunFolderError, UsageError
 
 if TYPE_CHECKING:
     import pandas
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 MOLECULES, ATOMS = 130_831, 2_359_210
 #: Molecules to train, validate and test on.
 SPLIT = {"train": 100_000, "val": 17_748, "test": 13_083}
+#: What may be trained on: everything, or one half of it.
+HALVES = ("", "first", "second")
 PLACE = "qm9/molecules.npz"
 
 # Positions are kept in single precision: rounded to 0.5 mÅ, which would take half the space, they move the share of
@@ -58,7 +60,7 @@ _SHAPES = {
 _TYPES = {"x": np.float32, "z": np.uint8, "n": np.uint8, "idx": np.int32, **dict.fromkeys(_PROPERTIES, np.float32)}
 
 
-def qm9_molecules(half: bool = False, max_heavy: int | None = None) -> dict[str, Molecules]:
+def qm9_molecules(half: str = "", max_heavy: int | None = None) -> dict[str, Molecules]:
     """The molecules of QM9 to train, validate and test on.
 
     Positions are float32, in ångström, with mean zero, rounded to 0.5 mÅ. The molecules of each part are in the random
@@ -68,7 +70,8 @@ def qm9_molecules(half: bool = False, max_heavy: int | None = None) -> dict[str,
     molecule in GDB-9, from 1.
 
     Args:
-        half: train on the second half of the training molecules only, as the papers on conditional generation do.
+        half: ``"first"`` or ``"second"`` half of the training molecules only, for the network that judges conditional
+            generators and for these; ``""`` for all.
         max_heavy: keep the molecules with at most this many atoms that are not hydrogen (1 to 9).
 
     Returns:
@@ -78,6 +81,7 @@ def qm9_molecules(half: bool = False, max_heavy: int | None = None) -> dict[str,
     Raises:
         MissingExtraError: the data are not in the cache and ``qm9pack`` is not installed.
         DataError: the tables of ``qm9pack`` are not the known ones; no molecule is that small.
+        UsageError: an unknown half.
     """
     everything = load_qm9()
     rows = split_rows(half)
@@ -91,14 +95,21 @@ def qm9_molecules(half: bool = False, max_heavy: int | None = None) -> dict[str,
     return parts
 
 
-def split_rows(half: bool = False) -> dict[str, torch.Tensor]:
-    """Rows of each part among the molecules in GDB order; see the head of this file."""
+def split_rows(half: str = "") -> dict[str, torch.Tensor]:
+    """Rows of each part among the molecules in GDB order; see the head of this file.
+
+    Raises:
+        UsageError: an unknown half.
+    """
+    if half not in HALVES:
+        raise UsageError(f"half is {half!r}; expected 'first' or 'second', or leave it out for all of QM9")
     order = np.random.RandomState(0).permutation(MOLECULES)
     ends = np.cumsum(list(SPLIT.values()))
     rows = dict(zip(SPLIT, np.split(order, ends[:-1]), strict=True))
     if half:
         train = np.sort(rows["train"])
-        rows["train"] = train[np.random.RandomState(42).permutation(len(train))[len(train) // 2 :]]
+        chosen = np.split(np.random.RandomState(42).permutation(len(train)), 2)[HALVES.index(half) - 1]
+        rows["train"] = train[chosen]
     return {name: torch.from_numpy(own) for name, own in rows.items()}
 
 

@@ -91,7 +91,7 @@ def test_what_the_sampler_does_not_know_is_told(made, run, tmp_path):
 
 
 def test_evaluate(made):
-    done = call("evaluate", made, "-n", "30", "--steps", "4", "--relax", "2", "--bound", "2")
+    done = call("evaluate", made, "-n", "30", "--steps", "4", "--relax", "2", "--bound", "2", "--posebusters", "2")
     assert done.code == 0, done.err
     for words in (
         "negative log-likelihood at most",
@@ -100,8 +100,12 @@ def test_evaluate(made):
         "steps 4",
         "strict success",
         "novel among unique",
-        "floor",
+        "sampling temperature 1",
+        "distance from 6 molecules",
+        "floor: 30 training molecules",
         "relax",
+        "PoseBusters passed, of 2",
+        "20 s of processor time",
     ):
         assert words in done.out
     record = json.loads(
@@ -112,6 +116,13 @@ def test_evaluate(made):
     assert record["comparison"] is not None
     assert record["bound"]["count"] == 3
     assert record["bound"]["se"] > 0
+
+
+def test_evaluate_on_what_was_trained_on_shows_no_floor(made):
+    done = call("evaluate", made, "-n", "10", "--steps", "2", "--split", "train")
+    assert done.code == 0, done.err
+    assert "distance from 48 molecules" in done.out
+    assert "no floor" in done.out
 
 
 def test_data_of_other_elements_are_refused(made, tmp_path):

@@ -15,12 +15,12 @@ import torch
 
 from manifold_gen.data import qm9
 from manifold_gen.data.qm9 import heavy_atoms, load_qm9, qm9_molecules
-from manifold_gen.errors import MissingExtraError
+from manifold_gen.errors import MissingExtraError, UsageError
 
 # configs/datasets_config.py of github ehoogeboom/e3_diffusion_for_molecules: atoms of each element, molecules of each
 # size, and molecules of each number of heavy atoms, of the molecules to train on.
 PUBLISHED = {
-    False: (
+    "": (
         {1: 923537, 6: 635559, 7: 101476, 8: 140202, 9: 2323},
         {
             **{3: 1, 4: 4, 5: 5, 6: 9, 7: 16, 8: 49, 9: 124, 10: 362, 11: 807, 12: 1689, 13: 3060, 14: 5136, 15: 7796},
@@ -28,7 +28,7 @@ PUBLISHED = {
             **{26: 48, 27: 266, 29: 25},
         },
     ),
-    True: (
+    "second": (
         {1: 461622, 6: 317604, 7: 50852, 8: 70033, 9: 1164},
         {
             **{3: 1, 4: 3, 5: 3, 6: 5, 7: 7, 8: 25, 9: 62, 10: 178, 11: 412, 12: 845, 13: 1541, 14: 2587, 15: 3865},
@@ -81,7 +81,7 @@ def test_split_has_the_published_sizes_and_no_molecule_twice(cache):
     assert (int(gdb.min()), int(gdb.max())) == (1, 133_885)
 
 
-@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("half", ["", "second"])
 def test_molecules_to_train_on_have_the_published_atoms_and_sizes(cache, half):
     train = qm9_molecules(half)["train"]
     elements, sizes = PUBLISHED[half]
@@ -96,17 +96,21 @@ def test_heavy_atoms_are_as_published(cache):
 def test_counts_notice_another_seed(cache, monkeypatch):
     right = np.random.RandomState
     monkeypatch.setattr(np.random, "RandomState", lambda seed: right(seed + 1))
-    assert counts(qm9_molecules()["train"].numbers) != PUBLISHED[False][0]
+    assert counts(qm9_molecules()["train"].numbers) != PUBLISHED[""][0]
     monkeypatch.setattr(np.random, "RandomState", lambda seed: right(seed + (seed == 42)))
-    assert counts(qm9_molecules(half=True)["train"].numbers) != PUBLISHED[True][0]
+    assert counts(qm9_molecules(half="second")["train"].numbers) != PUBLISHED["second"][0]
 
 
-def test_half_leaves_the_other_parts_alone_and_trains_on_half_of_the_rest(cache):
-    whole, half = qm9_molecules(), qm9_molecules(half=True)
+def test_halves_leave_the_other_parts_alone_and_make_up_the_rest(cache):
+    whole, half = qm9_molecules(), qm9_molecules(half="second")
     for name in ("val", "test"):
         assert torch.equal(whole[name].properties["gdb"], half[name].properties["gdb"])
     assert len(half["train"]) == 50_000
-    assert set(half["train"].properties["gdb"].tolist()) < set(whole["train"].properties["gdb"].tolist())
+    first, second = ({*qm9_molecules(half=name)["train"].properties["gdb"].tolist()} for name in ("first", "second"))
+    assert len(first) == len(second) == 50_000
+    assert first | second == set(whole["train"].properties["gdb"].tolist())
+    with pytest.raises(UsageError, match="'third'; expected 'first' or 'second'"):
+        qm9_molecules(half="third")
 
 
 @pytest.mark.parametrize(

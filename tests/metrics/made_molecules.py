@@ -64,3 +64,25 @@ def hydroxyl():
 
 def joined(*parts):
     return Molecules.join(list(parts))
+
+
+def strained_cage():
+    """A cage of three fused small rings that a model drew: valid, and almost impossible to embed anew."""
+    hundredths = [
+        *[[-214, 84, -77], [102, 54, -91], [-11, 231, -27], [-131, -90, 7], [-10, 123, -19], [-219, -139, 6]],
+        *[[160, 86, -175], [110, -75, -16], [207, -124, -12], [-3, -252, 28], [-144, 53, 2], [102, 57, 60]],
+        *[[-15, -162, -33], [108, 159, 221], [167, 102, 167], [-21, -194, -138], [-187, 86, 98]],
+    ]
+    numbers = torch.tensor([1, 6, 1, 7, 6, 1, 1, 6, 1, 1, 6, 6, 6, 1, 8, 1, 1])
+    return torch.tensor(hundredths, dtype=torch.float64) / 100, numbers
+
+
+def twisted_ethene():
+    """Tetrafluoroethene, one end turned by 60 degrees."""
+    end = torch.tensor([[0.66, 0, 0], [1.4, 1.1, 0], [1.4, -1.1, 0]], dtype=torch.float64)
+    angle = math.radians(60)
+    turn = torch.tensor(
+        [[-1.0, 0, 0], [0, math.cos(angle), -math.sin(angle)], [0, math.sin(angle), math.cos(angle)]],
+        dtype=torch.float64,
+    )
+    return torch.cat([end, end @ turn.mT]), torch.tensor([6, 9, 9] * 2)

@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 from manifold_gen import seeds
 from manifold_gen.chemistry.relaxation import kabsch_rmsd, relax
 from manifold_gen.errors import DataError, UsageError
-from manifold_gen.metrics.molecules import evaluate_molecules, posebusters_pass, relaxation
+from manifold_gen.metrics.molecules import evaluate_molecules, relaxation
 from manifold_gen.metrics.molecules.relaxed import median_estimate
 from manifold_gen.metrics.molecules.tables import CAVEAT
 
@@ -77,18 +77,6 @@ def test_the_error_of_a_median_is_its_spread():
     assert math.isnan(median_estimate(torch.zeros(0)).value)
 
 
-def test_posebusters_counts_what_is_not_valid_as_failed():
-    found = posebusters_pass(
-        made.joined(made.kekule_benzene(), made.beside(made.methane(), made.water()), made.over_bonded())
-    )
-    assert found.tried == 3
-    assert found.share.value == pytest.approx(1 / 3)
-    assert found.failures["all_atoms_connected"] == 1
-    assert found.failures["not valid"] == 1
-    with pytest.raises(UsageError, match="at least one"):
-        posebusters_pass(made.joined())
-
-
 def test_the_report_says_temperature_errors_and_what_stability_is_not():
     samples = made.joined(*[made.methane(1.12)] * 5, made.over_bonded(), (made.water()[0] * math.nan, made.water()[1]))
     train = made.joined(*[made.methane()] * 40, *[made.water()] * 40)
@@ -105,6 +93,30 @@ def test_the_report_says_temperature_errors_and_what_stability_is_not():
         if line.startswith(("strict", "atoms", "molecules stable", "valid", "unique", "novel", "length", "Pose")):
             assert "±" in line
     assert json.loads(json.dumps(report.to_dict()))["strict"]["value"] == report.strict.value
+
+
+def test_every_distance_stands_beside_its_floor_and_what_it_was_measured_on():
+    samples, known = made.joined(*[made.methane(1.12)] * 7), made.joined(*[made.methane()] * 40)
+    lines = evaluate_molecules(samples, known, made.joined(*[made.methane()] * 50)).table().splitlines()
+    head = next(k for k, line in enumerate(lines) if line.startswith("distance from"))
+    assert "distance from 50 molecules" in lines[head]
+    assert "floor: 7 training molecules" in lines[head]
+    rows = lines[head + 1 :]
+    assert [row.split(",")[0] for row in rows[:5]] == [
+        *("bond kinds", "ring sizes", "elements", "atom counts", "atom counts")
+    ]
+    assert any(row.startswith("length of C-H, W1 in Å") for row in rows)
+    assert all(row.count("±") == 2 for row in rows)
+    text = evaluate_molecules(samples, known).table()
+    assert "distance from 40 molecules" in text
+    assert "no floor" in text
+    assert "needs molecules to train on and others" in text
+
+
+def test_an_error_that_cannot_be_known_is_not_written_as_a_number():
+    text = evaluate_molecules(made.joined(made.methane(1.12)), relax=1, test=made.joined(made.water())).table()
+    assert "± ? (too few) kcal/mol" in text
+    assert "nan" not in text
 
 
 def test_the_report_without_references_or_stable_molecules():

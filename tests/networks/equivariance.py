@@ -55,6 +55,15 @@ def check_equivariance(network: Network, x: Tensor, h: Tensor, beside: Tensor | 
         _close(got, expected, size, "translation")
 
 
+def check_invariance(network: Callable[[Tensor, Tensor], Tensor], x: Tensor, h: Tensor) -> None:
+    """Raises ``AssertionError`` with the name of the first motion that changes what the network says of the cloud."""
+    size, out = ACCURACY[x.dtype], network(x, h)
+    assert float(out.detach().std(0).max()) > 0.02, "the network says the same of every cloud, which shows nothing"
+    for name, motion in motions(x.shape[-2], x.shape[-1], x.dtype).items():
+        _close(network(*motion(x, h)), out, size, name)
+    _close(network(x + torch.linspace(-1, 2, x.shape[-1], dtype=x.dtype), h), out, size, "translation")
+
+
 def _close(got: Tensor, expected: Tensor, size: float, name: str) -> None:
     gap = float((got - expected).detach().abs().max()) if got.numel() else 0.0
     limit = size * (1 + float(expected.detach().abs().max()) if got.numel() else 1.0)

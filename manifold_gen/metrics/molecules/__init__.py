@@ -5,6 +5,12 @@ from manifold_gen.metrics.molecules.composition import composition_match
 from manifold_gen.metrics.molecules.features import Compared, Comparison, Features, compare
 from manifold_gen.metrics.molecules.graphs import Graphs, read_graphs
 from manifold_gen.metrics.molecules.posebusters import PoseBustersShare, posebusters_pass
+from manifold_gen.metrics.molecules.properties import (
+    PropertyPredictor,
+    fit_predictor,
+    mean_absolute_errors,
+    medians_by_size,
+)
 from manifold_gen.metrics.molecules.references import References
 from manifold_gen.metrics.molecules.relaxed import Relaxations, relaxation
 from manifold_gen.metrics.molecules.report import MoleculeReport, evaluate_molecules, score_molecules
@@ -26,13 +32,17 @@ __all__ = [
     "LikelihoodBound",
     "MoleculeReport",
     "PoseBustersShare",
+    "PropertyPredictor",
     "References",
     "Relaxations",
     "Stability",
     "compare",
     "composition_match",
     "evaluate_molecules",
+    "fit_predictor",
     "likelihood_bound",
+    "mean_absolute_errors",
+    "medians_by_size",
     "novelty",
     "posebusters_pass",
     "read_graphs",

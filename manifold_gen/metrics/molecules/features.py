@@ -94,6 +94,9 @@ class Comparison:
             elements.
         atom_counts: total variation of the shares of atom counts.
         atom_count_shift: Wasserstein-1 of the atom counts, atoms.
+        reference_count: molecules of the reference.
+        floor_count: training molecules whose distances are the floor; fewer than samples where there are no more, and
+            then the floor is too high.
     """
 
     bond_lengths: dict[str, Compared]
@@ -102,6 +105,8 @@ class Comparison:
     elements: Compared
     atom_counts: Compared
     atom_count_shift: Compared
+    reference_count: int = 0
+    floor_count: int = 0
 
 
 def compare(samples: Features, reference: Features, floor: Features | None = None) -> Comparison:
@@ -131,6 +136,8 @@ def compare(samples: Features, reference: Features, floor: Features | None = Non
         against(total_variation, lambda features: features.elements),
         against(total_variation, lambda features: features.sizes),
         against(transport_distance, lambda features: features.sizes),
+        len(reference.sizes),
+        0 if floor is None else len(floor.sizes),
     )
 
 

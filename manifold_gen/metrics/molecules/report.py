@@ -86,7 +86,7 @@ def evaluate_molecules(
         test: molecules not trained on, for the distances.
         temperature: at which the samples were drawn; it is printed beside them.
         relax: how many stable molecules are relaxed by GFN2-xTB, a few tenths of a second each.
-        posebusters: how many molecules PoseBusters tests, one to three seconds each.
+        posebusters: how many molecules PoseBusters tests, a second each, and 20 at most.
         seed: of every draw of molecules.
 
     Raises:

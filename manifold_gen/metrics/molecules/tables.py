@@ -53,13 +53,14 @@ def _relaxation(found: Relaxations) -> Iterator[str]:
     done = found.tried - failed
     yield f"GFN2-xTB relaxation, medians of {done} stable molecules, {failed} of {found.tried} failed"
     if done:
-        yield f"{'  energy given up':<{WIDTH}}{found.energy} kcal/mol"
-        yield f"{'  displacement':<{WIDTH}}{found.rmsd} Å"
+        yield f"{'  energy given up':<{WIDTH}}{_told(found.energy)} kcal/mol"
+        yield f"{'  displacement':<{WIDTH}}{_told(found.rmsd)} Å"
     yield from _counts(found.failures)
 
 
 def _posebusters(found: PoseBustersShare) -> Iterator[str]:
     yield _share(f"PoseBusters passed, of {found.tried}", found.share)
+    yield f"  each with at most {found.seconds:g} s of processor time"
     yield from _counts(found.failures)
 
 
@@ -69,7 +70,10 @@ def _counts(failures: dict[str, int]) -> Iterator[str]:
 
 
 def _comparison(found: Comparison) -> Iterator[str]:
-    yield f"{'distance from the reference':<{WIDTH}}{'samples':<22}floor (training molecules)"
+    floor = f"floor: {found.floor_count:,} training molecules" if found.floor_count else "no floor"
+    yield f"{f'distance from {found.reference_count:,} molecules':<{WIDTH}}{'samples':<22}{floor}"
+    if not found.floor_count:
+        yield "  a floor needs molecules to train on and others to compare with"
     yield _row("bond kinds, total variation", found.bond_kinds)
     yield _row("ring sizes, total variation", found.rings)
     yield _row("elements, total variation", found.elements)
@@ -80,6 +84,13 @@ def _comparison(found: Comparison) -> Iterator[str]:
 
 
 def _row(name: str, compared: Compared) -> str:
-    distance = "none sampled" if math.isnan(compared.distance.value) else str(compared.distance)
-    floor = "" if compared.floor is None else str(compared.floor)
+    distance = "none sampled" if math.isnan(compared.distance.value) else _told(compared.distance)
+    floor = "" if compared.floor is None else _told(compared.floor)
     return f"{name:<{WIDTH}}{distance:<22}{floor}".rstrip()
+
+
+def _told(estimate: Estimate) -> str:
+    """With the reason in place of an error that cannot be known."""
+    if math.isnan(estimate.value):
+        return "none"
+    return f"{estimate.value:.4g} ± ? (too few)" if math.isnan(estimate.se) else str(estimate)
