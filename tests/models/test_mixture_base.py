@@ -1,4 +1,4 @@
-"""A free-form flow from a fitted mixture: where it starts, what it keeps, and the laws of models."""
+"""Flows from a fitted mixture: where they start, what they keep, and the laws of models."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from manifold_gen.data.base import Dataset, Split
 from manifold_gen.distributions import Mixture, VonMisesProduct, fit_mixture
 from manifold_gen.errors import UsageError
 from manifold_gen.manifolds import Torus, from_spec
-from manifold_gen.models import MixtureBaseFlow, build
+from manifold_gen.models import MixtureBaseFlow, MixtureBaseMatching, build
 from manifold_gen.models.mixture_base import BY_HEART, HELD_OUT, QUICK, MixtureBase, candidates
 from manifold_gen.testing import check_model
 
@@ -35,15 +35,24 @@ def test_the_laws_of_models(spec):
     check_model(flow, points(manifold, 20, dtype=dtype), steps=80, batch=96)
 
 
-@pytest.mark.parametrize("spec", SPECS)
-def test_it_begins_at_the_mixture_s_likelihood_whatever_room_is_left(spec):
+@pytest.mark.parametrize("spec", ["sphere:2", "torus:2"])
+def test_the_laws_of_models_hold_for_flow_matching_from_a_mixture(spec):
     manifold = from_spec(spec)
-    x = points(manifold, 100, dtype=torch.float64)
-    flow = MixtureBaseFlow(manifold, components=16, **SMALL).double()
+    flow = MixtureBaseMatching(manifold, components=4, steps=8, **SMALL)
+    flow.prepare(Split(points(manifold, 60)))
+    check_model(flow, points(manifold, 20), steps=80, batch=96)
+
+
+@pytest.mark.parametrize("kind", [MixtureBaseFlow, MixtureBaseMatching])
+@pytest.mark.parametrize("spec", SPECS)
+def test_it_begins_at_the_mixture_s_likelihood_whatever_room_is_left(spec, kind):
+    manifold = from_spec(spec)
+    x = points(manifold, 200, dtype=torch.float64)
+    flow = kind(manifold, components=8, **SMALL).double()
     flow.prepare(Split(x))
-    order = torch.randperm(100, generator=seeds.generator(0))
-    held = round(HELD_OUT * 100)
-    mixture = fit_mixture(manifold, x[order[held:]], x[order[:held]], candidates(16), 0, QUICK, BY_HEART)
+    order = torch.randperm(200, generator=seeds.generator(0))
+    held = round(HELD_OUT * 200)
+    mixture = fit_mixture(manifold, x[order[held:]], x[order[:held]], candidates(8), 0, QUICK, BY_HEART)
     with torch.no_grad():
         assert torch.allclose(flow.log_prob(x), mixture.log_prob(x), atol=1e-6)
     drawn = flow.sample(500, generator=seeds.generator(1))
@@ -51,10 +60,11 @@ def test_it_begins_at_the_mixture_s_likelihood_whatever_room_is_left(spec):
     assert torch.allclose(drawn.mean(0), alike.mean(0), atol=0.3)
 
 
-def test_training_goes_on_from_there_and_the_run_is_loaded_whole(tmp_path):
+@pytest.mark.parametrize("kind", [MixtureBaseFlow, MixtureBaseMatching])
+def test_training_goes_on_from_there_and_the_run_is_loaded_whole(tmp_path, kind):
     x = bumps()
     data = Dataset("bumps", Torus(2), Split(x[:300]), Split(x[300:350]), Split(x[350:]))
-    flow = MixtureBaseFlow(Torus(2), components=8, **SMALL)
+    flow = kind(Torus(2), components=8, **SMALL)
     mg.fit(flow, data, mg.TrainingConfig(steps=20, batch_size=64), tmp_path / "run", quiet=True)
     loaded = mg.load(tmp_path / "run")
     with torch.no_grad():
@@ -83,10 +93,17 @@ def test_a_mixture_that_knows_its_points_by_heart_is_not_taken():
     assert known - unknown <= BY_HEART or len(taken.logits) == 1
 
 
+def test_few_points_get_few_members():
+    base = MixtureBase(Torus(2), 64)
+    base.fit(bumps(40))  # 36 of them are fitted, and 9 numbers describe a member
+    assert int((torch.softmax(base.mixture.logits.double(), -1) > 0).sum()) <= 4
+
+
 def test_what_cannot_be_is_refused():
     with pytest.raises(UsageError, match="components is 0"):
         MixtureBaseFlow(Torus(1), components=0)
     with pytest.raises(UsageError, match="3 points, expected at least 20"):
         MixtureBase(Torus(1), 2).fit(torch.zeros(3, 1))
-    with pytest.raises(UsageError, match="choose free-form-flow"):
-        build(MixtureBaseFlow, from_spec("clouds:3,2"), components=2, width=8, depth=1).at(4)
+    for kind in (MixtureBaseFlow, MixtureBaseMatching):
+        with pytest.raises(UsageError, match=f"{kind.__name__} begins at a mixture.*choose free-form-flow"):
+            build(kind, from_spec("clouds:3,2"), components=2, width=8, depth=1).at(4)
