@@ -28,7 +28,8 @@ from manifold_gen.models.resizing import resized
 from manifold_gen.networks.choose import free_form_map
 from manifold_gen.networks.context import ContextEmbedding
 
-VOLUMES = ("auto", "surrogate", "exact", "exact_encoder", "inverse")
+VOLUMES = ("auto", "surrogate", "conditional", "exact", "exact_encoder", "inverse")
+ESTIMATES = ("surrogate", "conditional")
 # Dimensions up to which the volume is exact unless told otherwise. On T⁷ it was learned 2.5 nats further than the
 # surrogate in half the processor time (experiments/distillation.jsonl).
 LARGEST_EXACT_DIM = 8
@@ -50,9 +51,10 @@ class FreeFormFlow(GenerativeModel, DecodedDistribution):
         frequency, waves, decay: largest wave number of the features, how many at most, and how their amplitudes fall.
         head: how a network's output becomes a point, see ``FreeFormMap``.
         volume: ``"exact_encoder"`` (+log|det Df(x)|), ``"exact"`` (−log|det Dg(f(x))|), ``"surrogate"`` (the trace
-            estimate, cost independent of the dimension), ``"inverse"`` (−log|det Dg(z)| at the solved g(z) = x, see
+            estimate, cost independent of the dimension), ``"conditional"`` (the same, on the encoder's or on the
+            decoder's side for each probe), ``"inverse"`` (−log|det Dg(z)| at the solved g(z) = x, see
             ``inverse_likelihood``), or ``"auto"``: exact on the encoder side up to dimension 8.
-        probes: directions a sample in the surrogate, K ≥ 1.
+        probes: directions a sample in the surrogates, K ≥ 1.
         reconstruction, latent_reconstruction, proposal_reconstruction: weights β of the three.
         tightening: the weights are multiplied by ``tightening`` to the power of the share of the training done.
         fold_penalty, fold_margin: weight λ and margin ε of λ · max(0, ε − det Dg(z)) / ε at latents z.
@@ -144,7 +146,7 @@ class FreeFormFlow(GenerativeModel, DecodedDistribution):
             "proposal": self.proposal.sample(n, generator=generator),
         }
         like = drawn["latent"]
-        if self.volume == "surrogate":
+        if self.volume in ESTIMATES:
             size = (n, self.hyperparameters["probes"], self.manifold.dim)
             drawn["probes"] = torch.randn(size, generator=generator, dtype=like.dtype, device=like.device)
         if self.hyperparameters["noise"]:
@@ -196,6 +198,9 @@ class FreeFormFlow(GenerativeModel, DecodedDistribution):
             z, matrix = calculus.jacobian(self.encoder, self.manifold, x, context)
             return z, self.decoder(z, context), calculus.bounded_log_det(matrix, SMALLEST_DET)
         probes = drawn["probes"].movedim(1, 0)
+        if self.volume == "conditional":
+            found = calculus.volume_surrogates(self.encoder, self.decoder, self.manifold, x, probes, context)
+            return found.latent, found.image, found.conditional
         z, trace = calculus.volume_surrogate(self.encoder, self.decoder, self.manifold, x, probes, context)
         return z, self.decoder(z, context), trace
 
