@@ -66,7 +66,6 @@ CHANGES: dict[str, dict[str, dict[str, object]]] = {
     "AdamW": {"training": dict(optimiser="adamw")},
     "no averaging of weights": {"training": dict(ema_decay=0.0)},
     "averaging 0.98": {"training": dict(ema_decay=0.98)},
-    "averaging 0.999": {"training": dict(ema_decay=0.999)},
     "width 128": {"model": dict(width=128)},
     "depth 6": {"model": dict(depth=6)},
 }
