@@ -63,6 +63,7 @@ CHANGES: dict[str, dict[str, dict[str, object]]] = {
     "exact volume of the decoder": {"model": dict(volume="exact")},
     "surrogate volume, one probe": {"model": dict(volume="surrogate")},
     "conditional surrogate, one probe": {"model": dict(volume="conditional")},
+    "conditional surrogate, the other way round": {"model": dict(volume="restoring")},
     "AdamW": {"training": dict(optimiser="adamw")},
     "no averaging of weights": {"training": dict(ema_decay=0.0)},
     "averaging 0.98": {"training": dict(ema_decay=0.98)},

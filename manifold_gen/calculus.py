@@ -187,6 +187,14 @@ class Surrogates:
         """The encoder's surrogate where c > 0 and the decoder's elsewhere, the mean over probes, ``(*batch,)``."""
         return torch.where(self.excess > 0, self.encoder, self.decoder).mean(0)
 
+    @property
+    def restoring(self) -> Tensor:
+        """The decoder's surrogate where c > 0 and the encoder's elsewhere, ``(*batch,)``.
+
+        To raise the encoder's is to raise c, to raise the decoder's is to lower it: so chosen, they bring it back to 0.
+        """
+        return torch.where(self.excess > 0, self.decoder, self.encoder).mean(0)
+
 
 def volume_surrogates(
     encoder: TangentMap,

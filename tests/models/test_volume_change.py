@@ -136,7 +136,7 @@ def test_expected_gradient_of_the_decoders_surrogate_is_that_of_its_log_determin
 def test_either_branch_has_the_same_gradient_where_the_decoder_inverts_the_encoder(spec):
     """Df Dg = 1 for all parameters that the two share: its derivatives through f and through g cancel, probe by probe.
 
-    Whichever branch rounding chooses, the conditional surrogate then has the gradient of the encoder's.
+    Whichever branch rounding chooses, both rules then have the gradient of the encoder's.
     """
     manifold, encoder, decoder = pair(spec)
     x = points(manifold, 6)
@@ -145,18 +145,20 @@ def test_either_branch_has_the_same_gradient_where_the_decoder_inverts_the_encod
     assert float(found.excess.abs().max()) < 1e-9
     torch.testing.assert_close(found.latent, encoder(x))
     torch.testing.assert_close(found.image, x, rtol=0, atol=1e-9)
-    first, second, chosen, plain = (
+    first, second, chosen, other, plain = (
         gradients(encoder, x, value)
         for value in (
             lambda x: calculus.volume_surrogates(encoder, decoder, manifold, x, drawn).encoder.mean(0),
             lambda x: calculus.volume_surrogates(encoder, decoder, manifold, x, drawn).decoder.mean(0),
             lambda x: calculus.volume_surrogates(encoder, decoder, manifold, x, drawn).conditional,
+            lambda x: calculus.volume_surrogates(encoder, decoder, manifold, x, drawn).restoring,
             lambda x: calculus.volume_surrogate(encoder, decoder, manifold, x, drawn)[1],
         )
     )
     torch.testing.assert_close(first, plain, rtol=1e-9, atol=1e-9)
     torch.testing.assert_close(second, plain, rtol=1e-7, atol=1e-7)
     torch.testing.assert_close(chosen, plain, rtol=1e-7, atol=1e-7)
+    torch.testing.assert_close(other, plain, rtol=1e-7, atol=1e-7)
 
 
 class LooseRotations(SO3):
@@ -184,39 +186,58 @@ class Stretch(Map):
         return self.theta * x
 
 
-def test_each_probe_takes_the_branch_of_its_own_excess():
+F, G, PLANE = (2.0, 3.0), (0.75, 0.25), Euclidean(2)
+
+
+@pytest.mark.parametrize(
+    ("probes", "excess", "conditional", "restoring"),
+    [
+        ([[1.0, 0.0]], [1.0], ([1.5, 0.0], [0.0, 0.0]), ([0.0, 0.0], [-4.0, 0.0])),
+        ([[0.0, 5.0]], [-0.5], ([0.0, 0.0], [0.0, -6.0]), ([0.0, 0.5], [0.0, 0.0])),
+        # both at once: the mean of the two
+        ([[1.0, 0.0], [0.0, 1.0]], [1.0, -0.5], ([0.75, 0.0], [0.0, -3.0]), ([0.0, 0.25], [-2.0, 0.0])),
+    ],
+)
+def test_each_probe_takes_the_branch_of_its_own_excess(probes, excess, conditional, restoring):
     """f = diag(2, 3), g = diag(0.75, 0.25): f g exceeds 1 along the first axis by 0.5 and falls short along the second.
 
     A probe along an axis has length √2, so it weighs that axis twice: the encoder's branch is ∂(2 a b)/∂a = 2 b, the
     decoder's −∂(2 a b)/∂b = −2 a.
     """
-    f, g, plane = Stretch(2.0, 3.0), Stretch(0.75, 0.25), Euclidean(2)
-    x = torch.ones(1, 2).double()
-
-    def check(probes, excess, slope_of_f, slope_of_g):
-        drawn = torch.tensor(probes).double().unsqueeze(1)
-        found = calculus.volume_surrogates(f, g, plane, x, drawn)
-        slopes = torch.autograd.grad(found.conditional.sum(), [f.theta, g.theta])
-        expected = [torch.tensor(values).double() for values in (slope_of_f, slope_of_g)]
+    f, g, x = Stretch(*F), Stretch(*G), torch.ones(1, 2).double()
+    drawn = torch.tensor(probes).double().unsqueeze(1)
+    for name, expected in (("conditional", conditional), ("restoring", restoring)):
+        found = calculus.volume_surrogates(f, g, PLANE, x, drawn)
+        slopes = torch.autograd.grad(getattr(found, name).sum(), [f.theta, g.theta])
         torch.testing.assert_close(found.excess.squeeze(1), torch.tensor(excess).double())
-        torch.testing.assert_close(list(slopes), expected)
+        torch.testing.assert_close(torch.stack(slopes), torch.tensor(expected).double())
 
-    check([[1.0, 0.0]], [1.0], [1.5, 0.0], [0.0, 0.0])
-    check([[0.0, 5.0]], [-0.5], [0.0, 0.0], [0.0, -6.0])
-    # both at once: the mean of the two
-    check([[1.0, 0.0], [0.0, 1.0]], [1.0, -0.5], [0.75, 0.0], [0.0, -3.0])
+
+@pytest.mark.parametrize(("name", "sign"), [("conditional", 1.0), ("restoring", -1.0)])
+def test_one_rule_drives_the_excess_from_zero_and_the_other_to_it(name, sign):
+    """A small step that raises the surrogate moves c away from 0 by the conditional rule, towards 0 by the other."""
+    f, g, x = Stretch(*F), Stretch(*G), torch.ones(1, 2).double()
+    drawn = torch.eye(2).double().unsqueeze(1)
+    found = calculus.volume_surrogates(f, g, PLANE, x, drawn)
+    slopes = torch.autograd.grad(getattr(found, name).sum(), [f.theta, g.theta])
+    with torch.no_grad():
+        for parameter, slope in zip((f.theta, g.theta), slopes, strict=True):
+            parameter.add_(1e-3 * slope)
+    moved = calculus.volume_surrogates(f, g, PLANE, x, drawn).excess.abs() - found.excess.abs()
+    assert bool((sign * moved > 0).all())
 
 
 def test_values_of_the_branches_are_one_trace():
     """A logged loss does not jump where the branch changes."""
-    f, g = Stretch(2.0, 3.0), Stretch(0.75, 0.25)
+    f, g = Stretch(*F), Stretch(*G)
     drawn = torch.randn(5, 4, 2, generator=seeds.generator(6)).double()
     x = torch.ones(4, 2).double()
-    found = calculus.volume_surrogates(f, g, Euclidean(2), x, drawn)
-    plain = calculus.volume_surrogate(f, g, Euclidean(2), x, drawn)[1]
+    found = calculus.volume_surrogates(f, g, PLANE, x, drawn)
+    plain = calculus.volume_surrogate(f, g, PLANE, x, drawn)[1]
     assert set(torch.sign(found.excess).flatten().tolist()) == {-1.0, 1.0}
     torch.testing.assert_close(found.encoder, found.decoder)
     torch.testing.assert_close(found.conditional, plain)
+    torch.testing.assert_close(found.restoring, plain)
 
 
 @pytest.mark.parametrize("spec", SPECS)
