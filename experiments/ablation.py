@@ -62,9 +62,12 @@ CHANGES: dict[str, dict[str, dict[str, object]]] = {
     "noise of 0.02, fading": {"model": dict(noise=0.02)},
     "exact volume of the decoder": {"model": dict(volume="exact")},
     "surrogate volume, one probe": {"model": dict(volume="surrogate")},
+    "AdamW": {"training": dict(optimiser="adamw")},
+    # the same as above, for the rows below, which were measured later
+    "base, again": {},
+    "surrogate volume, one probe, again": {"model": dict(volume="surrogate")},
     "conditional surrogate, one probe": {"model": dict(volume="conditional")},
     "conditional surrogate, the other way round": {"model": dict(volume="restoring")},
-    "AdamW": {"training": dict(optimiser="adamw")},
     "no averaging of weights": {"training": dict(ema_decay=0.0)},
     "averaging 0.98": {"training": dict(ema_decay=0.98)},
     "width 128": {"model": dict(width=128)},
@@ -79,6 +82,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("experiments/ablation.jsonl"))
     parser.add_argument("--data", nargs="*", choices=list(SETS), default=list(SETS))
     parser.add_argument("--changes", nargs="*", choices=list(CHANGES), default=list(CHANGES), metavar="CHANGE")
+    parser.add_argument("--seed", type=int, default=0, help="of weights and batches; one file a seed")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     done = finished(arguments.out)
@@ -86,7 +90,7 @@ def main() -> None:
         dataset = mg.load_dataset(name)
         for change in arguments.changes:
             if (name, change) not in done:
-                record = run(name, change, dataset)
+                record = run(name, change, dataset, arguments.seed)
                 with arguments.out.open("a") as file:
                     file.write(json.dumps(record) + "\n")
                 print(record, flush=True)
@@ -95,16 +99,16 @@ def main() -> None:
     print(table(arguments.out, as_validation_cell))
 
 
-def run(name: str, change: str, dataset: mg.data.Dataset) -> dict[str, object]:
+def run(name: str, change: str, dataset: mg.data.Dataset, seed: int) -> dict[str, object]:
     """Train and score one cell; a training that diverges is recorded as such, without a number."""
     cell = CHANGES[change]
     hyperparameters = {**BASE, **SETS[name]["model"], **cell.get("model", {})}
     for weight in WEIGHTS:
         hyperparameters[weight] *= cell.get("scale", {}).get("beta", 1.0)
-    flow = mg.FreeFormFlow(dataset.manifold, **hyperparameters)
-    config = mg.TrainingConfig(**{**TRAINING, **cell.get("training", {})})
+    flow = mg.FreeFormFlow(dataset.manifold, **hyperparameters, seed=seed)
+    config = mg.TrainingConfig(**{**TRAINING, "seed": seed, **cell.get("training", {})})
     start = time.process_time()
-    record = {"data": name, "change": change, "model": hyperparameters, "training": config.steps}
+    record = {"data": name, "change": change, "model": hyperparameters, "training": config.steps, "seed": seed}
     try:
         mg.fit(flow, dataset, config, quiet=True)
     except mg.errors.DivergenceError as error:
