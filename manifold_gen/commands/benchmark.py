@@ -94,9 +94,11 @@ def _run(
     names, missing = suite.choose_data(group, _names(data))
     cells = suite.cells(names, suite.choose_methods(_names(methods)), seeds or budget.seeds, budget)
     place = Place(str(choose_device(device)), threads)
-    if place.device.startswith("cuda") and jobs > 1:
-        jobs = 1
-        console.note("one cell at a time: they would share one GPU")
+    if place.device.startswith("cuda") and jobs > 1 and engine == "local":
+        console.note(
+            f"{jobs} cells share {place.device}: training time there is the clock's, so they shorten each other's "
+            "training; compare with cells of the same --jobs alone"
+        )
     started = engines.make_engine(engine, run_cell, jobs, place)
     folder = ResultFolder(out)
     if missing:

@@ -18,6 +18,8 @@ from manifold_gen.manifolds.rotations import SO3
 from manifold_gen.manifolds.sphere import Sphere
 
 _NEGLIGIBLE = 40.0  # exp(−40) is below rounding
+_CHUNK = 32_768  # points drawn at once: the columns of more do not fit a cache
+_TRIES = 1_024  # proposals of a round, at least: fewer take as long
 
 
 class Kent(Family):
@@ -86,11 +88,11 @@ class Kent(Family):
     def draw(self, member: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """One point of each listed member, ``(m, 3)``."""
         member = member.to(self.axes.device)
-        frame = self.axes.reshape(-1, 3, 3)[member].double()
-        y = _sample_chart(self.kappa.reshape(-1)[member].double(), self.beta.reshape(-1)[member].double(), generator)
+        y = _sample_chart(self.kappa, self.beta, member, generator)
         squared = y.square().sum(-1, keepdim=True)
-        point = torch.cat([1 - 2 * squared, 2 * torch.sqrt(1 - squared) * y], -1)
-        return self.manifold.projx((frame @ point.unsqueeze(-1)).squeeze(-1).to(self.axes.dtype))
+        point = torch.cat([1 - 2 * squared, 2 * torch.sqrt(1 - squared) * y], -1).to(self.axes)
+        frame = self.axes.reshape(-1, 3, 3)[member]
+        return self.manifold.projx((frame @ point.unsqueeze(-1)).squeeze(-1))
 
     # ---- curved exponential family ------------------------------------------------------------------------------
 
@@ -232,27 +234,50 @@ def _turned(found: _Candidate, mean: Tensor, second: Tensor) -> Tensor:
     return _completed(Sphere(2).projx(axes[..., 0] + step), second)
 
 
-def _sample_chart(kappa: Tensor, beta: Tensor, generator: torch.Generator | None) -> Tensor:
-    """Points y of the unit disc, x = (1 − 2|y|², 2√(1 − |y|²) y), ``(m, 2)``.
+def _sample_chart(kappa: Tensor, beta: Tensor, member: Tensor, generator: torch.Generator | None) -> Tensor:
+    """One point y of the unit disc for each listed member, x = (1 − 2|y|², 2√(1 − |y|²) y), ``(m, 2)`` in float64.
 
     The log-density there is −½ (a y₁² + g y₁⁴ + b y₂² − g y₂⁴) with a = 4κ − 8β, b = 4κ + 8β, g = 8β: a product but
     for the edge of the disc. The first factor lies under a normal one because y⁴ ≥ 2 c y² − c² for every c, the best of
     which is taken; the second because y⁴ ≤ y².
     """
+    envelopes = _envelopes(kappa.reshape(-1).double(), beta.reshape(-1).double())
+    parts = [_rejected(envelopes[:, some], generator) for some in member.split(_CHUNK)]
+    return torch.cat(parts, -1).mT
+
+
+def _envelopes(kappa: Tensor, beta: Tensor) -> Tensor:
+    """g / 2, c, the two normals' √(precision / 2) and the error functions of those at the edge, ``(6, K)``."""
     g = 8 * beta
     a = (4 * kappa - g).clamp(min=0.0)
     c = (2 / (a + torch.sqrt(a.square() + 8 * g)).clamp(min=1e-300)).clamp(max=0.5)
-    precision = torch.stack([a + 2 * c * g, 4 * kappa], -1).clamp(min=1e-8)
-    y = torch.zeros_like(precision)
-    todo = torch.arange(kappa.numel(), device=kappa.device)
+    half = torch.sqrt(torch.stack([a + 2 * c * g, 4 * kappa]).clamp(min=1e-8) / 2)
+    return torch.cat([torch.stack([g / 2, c]), half, torch.erf(half)])
+
+
+def _rejected(envelope: Tensor, generator: torch.Generator | None) -> Tensor:
+    """One accepted point for each column of ``envelope`` ``(6, m)``: ``(2, m)``."""
+    y, done = _tried(envelope, generator)
+    todo = (~done).nonzero().squeeze(-1)
     while todo.numel():
-        u = uniforms(3, todo.numel(), like=kappa, generator=generator)
-        p = precision[todo]
-        half = torch.sqrt(p / 2)
-        proposal = torch.erfinv((2 * u[:2].mT - 1) * torch.erf(half)) / half
-        first, second = proposal.square().unbind(-1)
-        log_ratio = -0.5 * g[todo] * ((first - c[todo]).square() + second * (1 - second))
-        accept = (first + second < 1) & (log_ratio >= torch.log(u[2]))
-        y = y.index_put((todo[accept],), proposal[accept])
-        todo = todo[~accept]
+        again, done = _tried(envelope[:, todo], generator)
+        y.index_copy_(1, todo, again)
+        todo = todo[~done]
     return y
+
+
+def _tried(envelope: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+    """Points ``(2, m)`` and whether they are accepted, the first accepted of several tries where few are left.
+
+    Which try is taken depends on what was accepted, not on where the points lie, so the law is that of a single try.
+    """
+    count = envelope.shape[-1]
+    u = uniforms(3, max(1, _TRIES // max(1, count)), count, like=envelope, generator=generator)
+    half_g, c, half, edge = envelope[0], envelope[1], envelope[2:4, None], envelope[4:, None]
+    y = u[:2].mul_(2).sub_(1).mul_(edge).erfinv_().div_(half)
+    first, second = y.square()
+    inside = first + second < 1
+    deficit = first.sub_(c).square_().add_(second).sub_(second.square()).mul_(half_g)
+    accepted = inside & (deficit <= -u[2].log_())
+    best = accepted.byte().argmax(0)
+    return y.gather(1, best.expand(2, 1, count)).squeeze(1), accepted.any(0)

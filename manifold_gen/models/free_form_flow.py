@@ -28,7 +28,8 @@ from manifold_gen.models.resizing import resized
 from manifold_gen.networks.choose import free_form_map
 from manifold_gen.networks.context import ContextEmbedding
 
-VOLUMES = ("auto", "surrogate", "exact", "exact_encoder", "inverse")
+ESTIMATES = ("surrogate", "conditional", "restoring")
+VOLUMES = ("auto", *ESTIMATES, "exact", "exact_encoder", "inverse")
 # Dimensions up to which the volume is exact unless told otherwise. On T⁷ it was learned 2.5 nats further than the
 # surrogate in half the processor time (experiments/distillation.jsonl).
 LARGEST_EXACT_DIM = 8
@@ -50,9 +51,11 @@ class FreeFormFlow(GenerativeModel, DecodedDistribution):
         frequency, waves, decay: largest wave number of the features, how many at most, and how their amplitudes fall.
         head: how a network's output becomes a point, see ``FreeFormMap``.
         volume: ``"exact_encoder"`` (+log|det Df(x)|), ``"exact"`` (−log|det Dg(f(x))|), ``"surrogate"`` (the trace
-            estimate, cost independent of the dimension), ``"inverse"`` (−log|det Dg(z)| at the solved g(z) = x, see
-            ``inverse_likelihood``), or ``"auto"``: exact on the encoder side up to dimension 8.
-        probes: directions a sample in the surrogate, K ≥ 1.
+            estimate, cost independent of the dimension), ``"conditional"`` and ``"restoring"`` (on the
+            encoder's or on the decoder's side for each probe, see ``calculus.Surrogates``), ``"inverse"``
+            (−log|det Dg(z)| at the solved g(z) = x, see ``inverse_likelihood``), or ``"auto"``: exact on the encoder
+            side up to dimension 8.
+        probes: directions a sample in the surrogates, K ≥ 1.
         reconstruction, latent_reconstruction, proposal_reconstruction: weights β of the three.
         tightening: the weights are multiplied by ``tightening`` to the power of the share of the training done.
         fold_penalty, fold_margin: weight λ and margin ε of λ · max(0, ε − det Dg(z)) / ε at latents z.
@@ -144,7 +147,7 @@ class FreeFormFlow(GenerativeModel, DecodedDistribution):
             "proposal": self.proposal.sample(n, generator=generator),
         }
         like = drawn["latent"]
-        if self.volume == "surrogate":
+        if self.volume in ESTIMATES:
             size = (n, self.hyperparameters["probes"], self.manifold.dim)
             drawn["probes"] = torch.randn(size, generator=generator, dtype=like.dtype, device=like.device)
         if self.hyperparameters["noise"]:
@@ -196,8 +199,11 @@ class FreeFormFlow(GenerativeModel, DecodedDistribution):
             z, matrix = calculus.jacobian(self.encoder, self.manifold, x, context)
             return z, self.decoder(z, context), calculus.bounded_log_det(matrix, SMALLEST_DET)
         probes = drawn["probes"].movedim(1, 0)
-        z, trace = calculus.volume_surrogate(self.encoder, self.decoder, self.manifold, x, probes, context)
-        return z, self.decoder(z, context), trace
+        if self.volume == "surrogate":
+            z, trace = calculus.volume_surrogate(self.encoder, self.decoder, self.manifold, x, probes, context)
+            return z, self.decoder(z, context), trace
+        found = calculus.volume_surrogates(self.encoder, self.decoder, self.manifold, x, probes, context)
+        return found.latent, found.image, found.conditional if self.volume == "conditional" else found.restoring
 
     def _latent_terms(self, latents: Tensor, context: Tensor | None) -> dict[str, Tensor]:
         n, stride = len(latents), self.hyperparameters["latent_stride"]

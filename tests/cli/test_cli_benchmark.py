@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+import torch
 from calling import call, call_process, check_failure
 
 CHEAP = ["--data", "ramachandran", "--methods", "kernel-density,free-form-flow", "--seeds", "1", "--seconds", "2"]
@@ -38,6 +39,17 @@ def test_a_second_run_does_nothing(finished):
     assert done.code == 0, done.err
     assert json.loads(done.out)["cells"] == 2
     assert {path: path.stat().st_mtime_ns for path in (out / "cells").iterdir()} == before
+
+
+@pytest.mark.parametrize(("jobs", "shared"), [("1", False), ("3", True)])
+def test_cells_that_share_a_gpu_are_told_so(finished, jobs, shared, monkeypatch):
+    """As many as asked for. All cells are finished, so that nothing runs where torch is made to promise a GPU."""
+    out, _ = finished
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    done = call("benchmark", "torus", *CHEAP, "--device", "cuda", "--jobs", jobs, "--out", out)
+    assert done.code == 0, done.err
+    assert f"2 of them finished, {jobs} at a time" in done.err
+    assert ("cells share cuda:0" in done.err) == shared
 
 
 def test_a_failed_cell_is_told_and_done_again_on_demand(finished, tmp_path):

@@ -6,7 +6,7 @@ import mpmath
 import numpy as np
 import pytest
 import torch
-from scipy import special
+from scipy import special, stats
 
 from manifold_gen.distributions import Kent, MatrixFisher, VonMisesFisher
 from manifold_gen.distributions.kent import _log_constant, log_kent_constant
@@ -108,6 +108,47 @@ def test_natural_parameters_give_the_density(family):
     x = d.draw(torch.arange(3).repeat(4), g)
     natural, log_normaliser = d.natural()
     torch.testing.assert_close(d.statistics(x) @ natural.mT - log_normaliser, d.log_prob(x.unsqueeze(1)))
+
+
+def worst_fit(x, kappa, beta):
+    """Smaller p-value of two Kolmogorov–Smirnov tests of points around e₁: of the distance from it, of the direction.
+
+    s = 1 − x₁ has density ∝ exp(−κ s) I₀(β s (2 − s)) on [0, 2], and given s the doubled angle in the plane of x₂ and
+    x₃ follows a von Mises distribution of concentration β s (2 − s).
+    """
+    s = (x - double([1.0, 0.0, 0.0])).square().sum(-1).numpy() / 2
+    end = min(2.0, 200 / max(kappa - 2 * beta, math.sqrt(kappa), 1e-9))
+    grid = end * np.linspace(0, 1, 200_001) ** 2
+    oval = beta * grid * (2 - grid)
+    density = np.exp(-kappa * grid + oval) * special.i0e(oval)
+    mass = np.concatenate([[0], np.cumsum((density[1:] + density[:-1]) / 2 * np.diff(grid))])
+    distance = stats.kstest(np.interp(s, grid, mass / mass[-1]), "uniform").pvalue
+    doubled = np.mod(2 * np.arctan2(x[:, 2].numpy(), x[:, 1].numpy()) + np.pi, 2 * np.pi) - np.pi
+    direction = stats.kstest(stats.vonmises.cdf(doubled, np.maximum(beta * s * (2 - s), 1e-12)), "uniform").pvalue
+    return min(distance, direction)
+
+
+SHAPES = [(0.0, 0.0), (1.0, 0.5), (3.0, 0.0), (10.0, 3.0), (100.0, 50.0), (1e4, 0.0), (1e6, 4e5), (1e6, 5e5)]
+
+
+@pytest.mark.parametrize("size", [100, 40_000])
+@pytest.mark.parametrize(("kappa", "beta"), SHAPES)
+def test_draws_of_kent_follow_its_density(kappa, beta, size):
+    """Drawn few at a time, with several tries each, and many at a time; fails on 16 · 2 · 1e-5 of correct samplers."""
+    g, d = generator(6, size), Kent(torch.eye(3, dtype=torch.float64), kappa, beta)
+    x = torch.cat([d.sample(size, generator=g) for _ in range(40_000 // size)])
+    assert worst_fit(x, kappa, beta) > 1e-5
+    wrong = worst_fit(x, 1.1 * kappa + 0.1, beta)
+    assert wrong < 1e-5, "a wrong concentration must be noticed"
+
+
+def test_draws_of_kent_belong_to_their_members():
+    """Two chunks of members in turn: each point lies around the mode of its own."""
+    axes = SO3().random_uniform(5, generator=generator(7))
+    member = torch.arange(5).repeat(14_000)
+    x = Kent(axes, 1e4, 2e3).draw(member, generator(8))
+    assert x.dtype == torch.float32
+    assert float((x - axes[member, :, 0]).norm(dim=-1).max()) < 0.1
 
 
 def test_maximum_likelihood_is_stationary():

@@ -17,7 +17,7 @@ SPECS = [
     "euclidean:2", "sphere:1", "sphere:2", "sphere:3", "torus:2", "torus:5", "so3", "poincare:2", "lorentz:2",
     "sphere:2 x euclidean:1", "so3 x torus:2", "geoopt.CanonicalStiefel:3,2",
 ]  # fmt: skip
-VOLUMES = ["surrogate", "exact", "exact_encoder", "auto"]
+VOLUMES = ["surrogate", "conditional", "restoring", "exact", "exact_encoder", "auto"]
 DOUBLE = ("poincare", "lorentz", "geoopt")  # trained in double precision
 TERMS = {"nll", "reconstruction", "latent_reconstruction", "proposal_reconstruction"}
 
@@ -73,7 +73,7 @@ def test_losses_are_named_and_per_sample_and_reach_every_parameter(spec, volume)
         assert bool((gradient != 0).any()), name
 
 
-@pytest.mark.parametrize("volume", ["surrogate", "exact", "exact_encoder"])
+@pytest.mark.parametrize("volume", ["surrogate", "conditional", "restoring", "exact", "exact_encoder"])
 @pytest.mark.parametrize("spec", ["sphere:2", "torus:2", "so3"])
 def test_chunks_of_a_batch_have_its_losses(spec, volume):
     """A sample's loss depends on its rows alone: processes share a batch, cut at multiples of the strides."""
@@ -87,9 +87,10 @@ def test_chunks_of_a_batch_have_its_losses(spec, volume):
         torch.testing.assert_close(torch.cat([part[name] for part in parts]), values, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize("volume", ["surrogate", "conditional", "restoring"])
 @pytest.mark.parametrize("spec", SPECS)
-def test_auxiliary_follows_its_generator(spec):
-    flow = small(spec, volume="surrogate", probes=2, noise=0.1)
+def test_auxiliary_follows_its_generator(spec, volume):
+    flow = small(spec, volume=volume, probes=2, noise=0.1)
     state = torch.get_rng_state()
     first, again, other = (drawn(flow, 6, seed) for seed in (1, 1, 2))
     assert torch.equal(torch.get_rng_state(), state)
@@ -190,7 +191,7 @@ CONTEXTS = {
 }
 
 
-@pytest.mark.parametrize("volume", ["surrogate", "exact", "exact_encoder"])
+@pytest.mark.parametrize("volume", ["surrogate", "conditional", "restoring", "exact", "exact_encoder"])
 @pytest.mark.parametrize("kind", list(CONTEXTS))
 def test_a_context_conditions_everything(kind, volume):
     options, make = CONTEXTS[kind]
