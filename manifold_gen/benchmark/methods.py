@@ -142,8 +142,10 @@ def _kernels(dataset: Dataset, seed: int) -> Distribution:
     return fit_kernel_density(dataset.train.x, dataset.val.x, dataset.manifold, seed=seed)
 
 
+# On the validation points of earthquake after 60 s: −0.02 nats, where the encoder's exact volume had 0.25.
+_RESTORING = {"volume": "restoring"}
 METHODS: dict[str, Method] = {
-    "free-form-flow": learned("free-form flow", ONE, "free-form-flow", suits=_anywhere),
+    "free-form-flow": learned("free-form flow", ONE, "free-form-flow", model=_RESTORING, suits=_anywhere),
     "free-form-flow-distilled": Method(
         "free-form flow, distilled",
         ONE,

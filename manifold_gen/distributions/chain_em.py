@@ -13,14 +13,13 @@ Fisher and Lee, *Regression models for an angular response*, Biometrics 48 (1992
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from manifold_gen.distributions.bessel import concentration
-from manifold_gen.distributions.em import EMSettings, floored_weights, fit_von_mises_mixture
+from manifold_gen.distributions.em import EMSettings, fit_von_mises_mixture, floored_weights
 from manifold_gen.distributions.mixture import Mixture
 from manifold_gen.distributions.von_mises_chain import VonMisesChain
 
