@@ -35,8 +35,8 @@ SMALLEST_DET = 1e-3
 class DistilledFlow(FreeFormFlow):
     r"""A ``FreeFormFlow`` whose training begins on the pairs of a teacher.
 
-    Give it the pairs by ``learn_from`` before ``fit``; without them it is a ``FreeFormFlow`` and trains as one. Pairs are
-    no part of the model: a saved one holds its networks alone.
+    Give it the pairs by ``learn_from`` before ``fit``; without them it is a ``FreeFormFlow`` and trains as one. Pairs
+    are no part of the model: a saved one holds its networks alone.
 
     Args:
         manifold: where data and latents live.
