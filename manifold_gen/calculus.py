@@ -138,14 +138,18 @@ def volume_surrogate(
     x: Tensor,
     probes: Tensor,
     context: Tensor | None = None,
-) -> tuple[Tensor, Tensor]:
-    r"""Latents z = f(x), and a scalar whose expected gradient is that of log|det Df(x)| where g inverts f.
+) -> tuple[Tensor, Tensor, Tensor]:
+    r"""Latents z = f(x), a scalar whose expected gradient is that of log|det Df(x)| where g inverts f, and how far it
+    is from that.
 
     .. math:: \frac1K\sum_k \langle v_k,\ Df(x)\,\mathrm{sg}[Dg(z)\,v_k]\rangle_z + L(z) - \mathrm{sg}[L(z)]
 
     with :math:`v_k` isotropic in :math:`T_zM`, scaled by the **intrinsic** dimension, sg the stop-gradient, and L =
     ``log_sqrt_det_metric``: frames, probes and metric are detached, and the last two terms put back what that loses
     where the metric varies along the ambient form. Its value is no log-determinant; only its gradient means something.
+
+    The third, :math:`\frac1K\sum_k |Df(x)\,\mathrm{sg}[Dg(z)\,v_k] - v_k|^2_z`, is 0 where the differentials invert each
+    other: the trace grows with Df without end, its gradient right or wrong, and this says when it is wrong.
 
     Args:
         probes: ``(K, *batch, n)`` directions in the frame at z, of any length.
@@ -159,8 +163,9 @@ def volume_surrogate(
     z, moved = encoder.pushforward(x, images, context)
     held = z.detach()
     trace = torch.stack([manifold.inner(held, v, w) for v, w in zip(tangents, moved, strict=True)]).mean(0)
+    mismatch = torch.stack([manifold.inner(held, w - v) for v, w in zip(tangents, moved, strict=True)]).mean(0)
     density = manifold.log_sqrt_det_metric(z)
-    return z, trace + density - density.detach()
+    return z, trace + density - density.detach(), mismatch
 
 
 def divergence(field: Field, manifold: Manifold, x: Tensor) -> Tensor:
