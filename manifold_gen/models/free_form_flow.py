@@ -36,7 +36,7 @@ VOLUMES = ("auto", "surrogate", "exact", "exact_encoder", "inverse")
 LARGEST_EXACT_DIM = 8
 LARGEST_FOLD_DIM = 3
 # Without it the differentials of two networks on clouds come apart within tens of steps, and the surrogate with them.
-CONSISTENCY = 1.0
+CONSISTENCY = 0.1
 
 
 class FreeFormFlow(GenerativeModel, DecodedDistribution):
