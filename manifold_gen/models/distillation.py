@@ -213,13 +213,19 @@ def distil(
     """
     config = config or TrainingConfig()
     if dataset.manifold.varies:
-        _learn_sizes(teacher, student, dataset.train, config.seed)
+        learn_sizes(teacher, student, dataset.train, config.seed)
     else:
         student.learn_from(teacher, dataset.train.x, dataset.train.context, config.seed)
     return fit(student, dataset, config, **options)
 
 
-def _learn_sizes(teacher: SizedModel, student: SizedModel, train: RaggedSplit, seed: int) -> None:
+def learn_sizes(teacher: SizedModel, student: SizedModel, train: RaggedSplit, seed: int = 0) -> None:
+    """Ask a family for the pairs of every size, and lay them into ``student``, a family of ``DistilledFlow``.
+
+    Raises:
+        UsageError: the clouds are of different kinds.
+        IntegrationError: the teacher's field is not finite somewhere.
+    """
     if teacher.manifold.spec != student.manifold.spec:
         raise UsageError(
             f"the teacher makes clouds of {teacher.manifold.spec}, the student of {student.manifold.spec}; take the "

@@ -71,13 +71,21 @@ class SizedModel(GenerativeModel):
         Raises:
             DataError: a cloud has more than ``LARGEST`` points.
         """
+        self.prepare_sizes(train)
+        self.member.prepare(train)
+
+    def prepare_sizes(self, train: RaggedSplit) -> None:
+        """Takes the law of sizes of ``train``, and nothing else.
+
+        Raises:
+            DataError: a cloud has more than ``LARGEST`` points.
+        """
         if int(train.sizes.max()) > LARGEST:
             raise DataError(
                 f"the largest cloud has {int(train.sizes.max())} points, models know sizes up to {LARGEST}; leave "
                 "larger ones out"
             )
         self.counts.copy_(torch.bincount(train.sizes, minlength=LARGEST + 1))
-        self.member.prepare(train)
 
     def losses(
         self, x: Tensor, context: Tensor | None = None, auxiliary: Mapping[str, Tensor] | None = None
