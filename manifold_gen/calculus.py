@@ -173,8 +173,8 @@ def volume_surrogate(
     ``log_sqrt_det_metric``: frames, probes and metric are detached, and the last two terms put back what that loses
     where the metric varies along the ambient form. Its value is no log-determinant; only its gradient means something.
 
-    The third, :math:`\frac1K\sum_k |Df(x)\,\mathrm{sg}[Dg(z)\,v_k] - v_k|^2_z`, is 0 where the differentials invert each
-    other: the trace grows with Df without end, its gradient right or wrong, and this says when it is wrong.
+    The third, :math:`\frac1K\sum_k |Df(x)\,\mathrm{sg}[Dg(z)\,v_k] - v_k|^2_z`, is 0 where the differentials invert
+    each other: the trace grows with Df without end, its gradient right or wrong, and this says when it is wrong.
 
     Args:
         probes: ``(K, *batch, n)`` directions in the frame at z, of any length.

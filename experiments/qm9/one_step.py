@@ -2,8 +2,8 @@
 
 python experiments/qm9/one_step.py --out experiments/qm9/one_step.json
 
-Everything is trained on one thread within ``--seconds`` of processor time each, the free-form flow first on pairs of the
-teacher, then by its likelihood. Times of training and what is drawn depend on the machine through the number of steps.
+Everything is trained on one thread within ``--seconds`` of processor time each, the free-form flow first on pairs of
+the teacher, then by its likelihood. How many steps that is, and with it every number, depends on the machine.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def main() -> None:
             setting = {"steps": k} if name == "flow map" else {}
             result["rows"].append(judged(name, student, k, setting, known, fmt, told))
         write(result, told.out)
-    for noise in () if "teacher" in told.without else (0.0, 1.0):
+    for noise in told.noise:
         for k in EVALUATIONS:
             setting = {"steps": k, "noise": noise}
             result["rows"].append(judged(f"teacher, noise {noise:g}", teacher, k, setting, known, fmt, told))
@@ -89,7 +89,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("-n", "--count", type=int, default=500)
     parser.add_argument("--test", type=int, default=1000, help="test molecules whose exact likelihood is computed")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--without", nargs="*", default=[], choices=["flow-map", "free-form-flow", "teacher"])
+    parser.add_argument("--noise", type=float, nargs="*", default=[0.0, 1.0], help="of the teacher's sampler")
+    parser.add_argument("--without", nargs="*", default=[], choices=["flow-map", "free-form-flow"])
     return parser.parse_args()
 
 

@@ -13,6 +13,8 @@ a little noise before, paired as the teacher was taught.
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import Tensor
 
@@ -79,25 +81,24 @@ def cloud_pairs(
 def _of_size(
     teacher: ContinuousDistribution, points: Tensor, size: float, count: int, solver: Solver, stages: int, seed: int
 ) -> FlowPairs:
-    device = points.device
-    z = teacher.base.sample(count, generator=seeds.generator(seed, _LATENTS, device=device)).to(points)
-    stops = [z]
-    for k in range(stages):
-        stops.append(
-            in_chunks(lambda x, _, k=k: transport(teacher, x, None, k / stages, (k + 1) / stages, solver),
-                      stops[-1], None, SCORED)
-        )  # fmt: skip
+    """The pairs of one size: those of ``count`` latents, then those of ``points``."""
+    device, times = points.device, [k / stages for k in range(stages + 1)]
+
+    def followed(x: Tensor, start: float, end: float) -> Tensor:
+        return in_chunks(lambda rows, _: transport(teacher, rows, None, start, end, solver), x, None, SCORED)
+
+    path = [teacher.base.sample(count, generator=seeds.generator(seed, _LATENTS, device=device)).to(points)]
+    for start, end in itertools.pairwise(times):
+        path.append(followed(path[-1], start, end))
     noise = teacher.base.sample(len(points), generator=seeds.generator(seed, _NOISE, device=device)).to(points)
-    x = torch.lerp(teacher.coupled(noise, points), points, START)
-    path, last = [points], START
-    for k in reversed(range(stages)):
-        x = in_chunks(lambda x, _, k=k, last=last: transport(teacher, x, None, last, k / stages, solver), x, None, SCORED)
-        path, last = [x, *path], k / stages
-    path = [torch.cat(both) for both in zip(stops, path, strict=True)]
-    z, x = path[0], path[-1]
+    back = [torch.lerp(teacher.coupled(noise, points), points, START)]
+    for start, end in itertools.pairwise([START, *times[-2::-1]]):
+        back.append(followed(back[-1], start, end))
+    back[0] = points
+    stops = [torch.cat(both) for both in zip(path, reversed(back), strict=True)]
     if size > 0:
-        path[-1] = kept_apart(x, z, size, teacher.manifold.feature_dim)
-    return FlowPairs(z, torch.stack(path[1:], 1), None)
+        stops[-1] = kept_apart(stops[-1], stops[0], size, teacher.manifold.feature_dim)
+    return FlowPairs(stops[0], torch.stack(stops[1:], 1), None)
 
 
 def kept_apart(x: Tensor, z: Tensor, size: float, k: int) -> Tensor:

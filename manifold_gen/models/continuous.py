@@ -61,7 +61,7 @@ class ContinuousDistribution(Distribution):
         return v, calculus.divergence_of(self.manifold, x, v, images)
 
     def coupled(self, z: Tensor, x: Tensor) -> Tensor:
-        """Latents ``z`` as they are joined to the data ``x`` in training: as they are, unless a model says otherwise."""
+        """Latents ``z`` as training joins them to the data ``x``: as they are, unless a model says otherwise."""
         return z
 
     # ---- the flow -----------------------------------------------------------------------------------------------

@@ -163,8 +163,8 @@ class DecodedDistribution(Distribution):
     def invert(self, x: Tensor, context: Tensor | None = None) -> inversion.Inverse:
         """Preimages under the decoder, by damped Newton steps from the encoder's guess; ``x`` is ``(n, *shape)``.
 
-        In more than ``inversion.LARGEST_NEWTON_DIM`` dimensions the encoder brings the guess as near as it can first. Points that are
-        not reached from there are tried once more, without a context, from the latent of ``STARTS``
+        In more than ``inversion.LARGEST_NEWTON_DIM`` dimensions the encoder brings the guess as near as it can first.
+        Points that are not reached from there are tried once more, without a context, from the latent of ``STARTS``
         fixed ones that is decoded nearest.
 
         Points are brought onto the manifold to the last digit first: data that were rounded once (float32 rotations,
@@ -213,7 +213,7 @@ class DecodedDistribution(Distribution):
         return torch.cat(returned)
 
     def _preimages(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Latents of ``x`` and whether they are, without the Jacobians that ``invert`` gives beside where they are dear."""
+        """Latents of ``x`` and whether they are, without the Jacobians of ``invert`` where those are dear."""
         tol = self.tolerance(x)
         if self.manifold.dim <= inversion.LARGEST_NEWTON_DIM:
             found = self.invert(x, context)

@@ -35,8 +35,6 @@ VOLUMES = ("auto", "surrogate", "exact", "exact_encoder", "inverse")
 # surrogate in half the processor time (experiments/distillation.jsonl).
 LARGEST_EXACT_DIM = 8
 LARGEST_FOLD_DIM = 3
-# Without it the differentials of two networks on clouds come apart within tens of steps, and the surrogate with them.
-CONSISTENCY = 0.1
 
 
 class FreeFormFlow(GenerativeModel, DecodedDistribution):
@@ -46,9 +44,9 @@ class FreeFormFlow(GenerativeModel, DecodedDistribution):
     networks inverse to each other: ``reconstruction`` · dist²(g(f(x)), x), the same for latents z of the base and for
     points of a broad proposal, and a penalty on decoder Jacobians that turn the orientation round.
 
-    Sampling, encoding and the likelihood, which never trusts the encoder, are those of ``DecodedDistribution``. Features
-    of clouds that are one-hot in the training data are dequantised: training adds uniform noise, drawn afresh at each
-    step, and ``elbo`` bounds the likelihood of the kinds themselves.
+    Sampling, encoding and the likelihood, which never trusts the encoder, are those of ``DecodedDistribution``.
+    Features of clouds that are one-hot in the training data are dequantised: training adds uniform noise, drawn afresh
+    at each step, and ``elbo`` bounds the likelihood of the kinds themselves.
 
     Args:
         manifold: where data and latents live.
@@ -60,8 +58,8 @@ class FreeFormFlow(GenerativeModel, DecodedDistribution):
             ``inverse_likelihood``), or ``"auto"``: exact on the encoder side up to dimension 8.
         probes: directions a sample in the surrogate, K ≥ 1.
         reconstruction, latent_reconstruction, proposal_reconstruction: weights β of the three.
-        consistency: weight of |Df(x) Dg(z) v − v|² at the surrogate's probes, ``None`` for ``CONSISTENCY`` on clouds of
-            points and 0 elsewhere.
+        consistency: weight of |Df(x) Dg(z) v − v|² at the surrogate's probes, on clouds of points. Without it the
+            differentials of two networks on clouds come apart within tens of steps, and the surrogate with them.
         tightening: the weights are multiplied by ``tightening`` to the power of the share of the training done.
         fold_penalty, fold_margin: weight λ and margin ε of λ · max(0, ε − det Dg(z)) / ε at latents z.
         latent_stride, proposal_stride: these terms are evaluated at one sample in so many.
@@ -101,7 +99,7 @@ class FreeFormFlow(GenerativeModel, DecodedDistribution):
         reconstruction: float = 30.0,
         latent_reconstruction: float = 30.0,
         proposal_reconstruction: float = 3.0,
-        consistency: float | None = None,
+        consistency: float = 0.1,
         tightening: float = 1.0,
         fold_penalty: float = 1.0,
         fold_margin: float = 5e-4,
@@ -131,8 +129,7 @@ class FreeFormFlow(GenerativeModel, DecodedDistribution):
         self.volume = _resolve_volume(volume, manifold)
         self.proposal = broad_proposal(manifold, proposal_scale)
         self.progress = 0.0
-        clouds = manifold.symmetry == "euclidean"
-        self.consistency = consistency if consistency is not None else CONSISTENCY * clouds
+        self.consistency = consistency if manifold.symmetry == "euclidean" else 0.0
         # size of one-hot features, 0 where they are none; decided by the training data
         self.register_buffer("kind_size", torch.zeros(()), persistent=manifold.feature_dim > 0)
 

@@ -108,8 +108,9 @@ def invert(
 def approach(
     f: TangentMap, g: TangentMap, manifold: Manifold, x: Tensor, tol: Tensor, context: Tensor | None = None
 ) -> Tensor:
-    """Latents z ``(n, *shape)`` that g maps near ``x``, from f(x) by rounds of the fixed point, each point as far as its
-    residual falls.
+    """Latents z ``(n, *shape)`` that g maps near ``x``: rounds of the fixed point from f(x).
+
+    Each point goes as far as its residual falls.
 
     Example:
         >>> from manifold_gen.manifolds import Euclidean
@@ -143,7 +144,7 @@ def approach(
 def blockwise_jacobian(
     g: TangentMap, manifold: Manifold, x: Tensor, context: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Images and Jacobians at points ``(n, *shape)``, without gradient, so many points at a time that memory is bounded.
+    """Images and Jacobians at points ``(n, *shape)``, without gradient, a bounded number of points at a time.
 
     Above ``LARGEST_NEWTON_DIM`` dimensions in reverse mode.
     """

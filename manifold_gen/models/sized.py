@@ -177,7 +177,7 @@ class SizedModel(GenerativeModel):
 
     @torch.no_grad()
     def round_trip(self, n: int, context: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
-        """Whether the latents of ``n`` clouds, of sizes by their law, come back from their clouds: ``(n,)`` booleans."""
+        """Whether the latents of ``n`` clouds come back from their clouds, sizes by their law: ``(n,)`` booleans."""
         sizes = self.draw_sizes(n, generator)
         returned = torch.zeros(n, dtype=torch.bool)
         for size in sizes.unique().tolist():
