@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from manifold_gen.commands.kinds import Evaluation, Told
+from manifold_gen.commands.points import likelihood_lines
 from manifold_gen.commands.runs import whole_number
 from manifold_gen.commands.sampling import knobs, told_settings
 
@@ -93,7 +94,7 @@ class OfMolecules:
     def evaluate(self, asked: Evaluation) -> Told:
         """Shares of what is drawn that pass the checks, and distances from held-out molecules."""
         from manifold_gen.metrics.molecule_diagnostics import asked_rows, draw_molecules
-        from manifold_gen.metrics.molecules import composition_match, evaluate_molecules, likelihood_bound
+        from manifold_gen.metrics.molecules import composition_match, evaluate_molecules
 
         flags = asked.flags
         n, relax, bust, bound = (
@@ -123,9 +124,8 @@ class OfMolecules:
             lines.append(f"atoms as asked for  {100 * met.value:.1f} ± {100 * met.se:.1f} % of the molecules")
             record["composition"] = met.to_dict()
         if bound:
-            found = likelihood_bound(asked.model, getattr(asked.dataset, asked.split), bound, seed=asked.seed)
-            lines.append(str(found))
-            record["bound"] = found.to_dict()
+            said, found = _likelihood(asked, bound)
+            lines, record = lines + said, record | found
         return Told(lines, record, not report.not_finite)
 
     def plot(
@@ -151,6 +151,21 @@ MOLECULES = OfMolecules()
 
 def _sampled(settings: Mapping[str, object]) -> str:
     return "sampled with " + ", ".join(f"{name} {value}" for name, value in settings.items())
+
+
+def _likelihood(asked: Evaluation, count: int) -> tuple[list[str], dict[str, object]]:
+    """The bound for ``count`` held-out molecules and, of a flow that can be inverted, the exact likelihood."""
+    from manifold_gen.metrics.molecules import exact_likelihood, likelihood_bound
+
+    held_out = getattr(asked.dataset, asked.split)
+    bound = likelihood_bound(asked.model, held_out, count, seed=asked.seed)
+    lines, record = [str(bound)], {"bound": bound.to_dict()}
+    if hasattr(asked.model.member, "dequantised"):
+        exact = exact_likelihood(asked.model, held_out, count, seed=asked.seed)
+        lines += ["exact, a molecule, its elements with uniform noise and the law of sizes included:"]
+        lines += [f"  {line}" for line in likelihood_lines(exact)]
+        record["exact"] = exact.to_dict()
+    return lines, record
 
 
 def _format(dataset: Dataset) -> MoleculeFormat:

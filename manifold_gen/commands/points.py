@@ -62,7 +62,7 @@ class Points:
         rows, train = (part.to(**place) for part in (getattr(asked.dataset, asked.split), asked.dataset.train))
         density = asked.dataset.density
         report = evaluate_likelihood(asked.model, rows, train=train, density=density, seed=asked.seed)
-        return Told(_lines(report), report.to_dict(), report.valid)
+        return Told(likelihood_lines(report), report.to_dict(), report.valid)
 
     def plot(
         self, model: GenerativeModel, fmt: Format, dataset: Dataset, target: Path, *, count: int | None, seed: int
@@ -76,7 +76,8 @@ class Points:
 POINTS = Points()
 
 
-def _lines(report: LikelihoodReport) -> list[str]:
+def likelihood_lines(report: LikelihoodReport) -> list[str]:
+    """The report for people."""
     lines = [
         f"NLL          {report.nll:.4f} ± {report.nll_se:.4f} nats, the mean over converged points",
         f"unconverged  {report.unconverged} of {report.count} points; largest residual {report.largest_residual:.1e}",

@@ -39,6 +39,7 @@ class Manifold(NetworkView, HeatKernel, geoopt.Manifold):
         period: on a flat torus whose points are angles, the period common to all coordinates, else ``None``.
         symmetry: ``"euclidean"`` where a point is a set of places in space, so that functions on M should commute with
             permutations, rotations and reflections; models then choose networks that do. Else ``None``.
+        feature_dim: so many last coordinates of each place are features, which may be one-hot kinds.
         spec: text from which ``manifolds.from_spec`` rebuilds the manifold, e.g. ``"sphere:2"``.
     """
 
@@ -55,6 +56,7 @@ class Manifold(NetworkView, HeatKernel, geoopt.Manifold):
     varies: bool = False
     period: float | None = None
     symmetry: str | None = None
+    feature_dim: int = 0
     spec: str
 
     # ---- required -----------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import torch
 from torch import Tensor
@@ -18,7 +18,7 @@ from torch import Tensor
 from manifold_gen import seeds
 from manifold_gen.data.base import Split
 from manifold_gen.distributions import Mixture, Uniform, WrappedNormal
-from manifold_gen.distributions.base import Distribution
+from manifold_gen.distributions.base import Distribution, ScoreRecord
 
 LARGEST_UNCONVERGED = 1e-3
 INTEGRAL_SLACK = 0.02
@@ -132,20 +132,27 @@ def evaluate_likelihood(
     record = model.score(x, split.context)
     ok = record.converged
     scored = record.log_prob[ok]
+    found = of_record(record, round_trip_integral(model, split, round_trips, seed))
     gap = None if density is None else copy.deepcopy(density).to(torch.float64).log_prob(x)[ok] - scored
     conditional = split.context is not None
     importance = None
     if train is not None and not conditional and model.manifold.dim <= 3 and math.isfinite(model.manifold.log_volume):
         importance = importance_integral(model, train, proposals, seed)
+    if gap is None:
+        return replace(found, importance=importance)
+    mean, se = _mean(gap)
+    return replace(found, importance=importance, gap=mean, gap_se=se)
+
+
+def of_record(record: ScoreRecord, round_trip: Integral) -> LikelihoodReport:
+    """The report on points that have been scored; without an importance-sampled integral and without a gap."""
+    ok = record.converged
     return LikelihoodReport(
-        *_mean(-scored),
+        *_mean(-record.log_prob[ok]),
         count=ok.numel(),
         unconverged=int((~ok).sum()),
         largest_residual=float(record.residual[ok].max()) if bool(ok.any()) else math.nan,
-        round_trip=round_trip_integral(model, split, round_trips, seed),
-        importance=importance,
-        gap=None if gap is None else _mean(gap)[0],
-        gap_se=None if gap is None else _mean(gap)[1],
+        round_trip=round_trip,
     )
 
 

@@ -60,6 +60,10 @@ class ContinuousDistribution(Distribution):
         v, images = calculus.pushforward(lambda p: self.velocity(p, t, context), x, basis)
         return v, calculus.divergence_of(self.manifold, x, v, images)
 
+    def coupled(self, z: Tensor, x: Tensor) -> Tensor:
+        """Latents ``z`` as training joins them to the data ``x``: as they are, unless a model says otherwise."""
+        return z
+
     # ---- the flow -----------------------------------------------------------------------------------------------
 
     def decode(self, z: Tensor, context: Tensor | None = None, solver: Solver | None = None) -> Tensor:

@@ -163,6 +163,7 @@ class DecodedDistribution(Distribution):
     def invert(self, x: Tensor, context: Tensor | None = None) -> inversion.Inverse:
         """Preimages under the decoder, by damped Newton steps from the encoder's guess; ``x`` is ``(n, *shape)``.
 
+        In more than ``inversion.LARGEST_NEWTON_DIM`` dimensions the encoder brings the guess as near as it can first.
         Points that are not reached from there are tried once more, without a context, from the latent of ``STARTS``
         fixed ones that is decoded nearest.
 
@@ -172,8 +173,7 @@ class DecodedDistribution(Distribution):
         embedded = self.context(context)
         with torch.no_grad():
             x = self.manifold.projx(x)
-            start = self.encoder(x, embedded)
-        tol = self.tolerance(x)
+        tol, start = self.tolerance(x), self._approached(x, context)
         found = inversion.invert(self.decoder, self.manifold, x, start, embedded, tol=tol)
         return found if embedded is not None else self._again(x, found, tol)
 
@@ -208,10 +208,29 @@ class DecodedDistribution(Distribution):
         for i in range(0, n, CHUNK):
             rows, here = z[i : i + CHUNK], None if context is None else context[i : i + CHUNK]
             x = self.decode(rows, here)
-            found = self.invert(x, here)
-            same = self.manifold.dist(found.z, rows) <= RETURNED[rows.dtype]
-            returned.append(same & (found.residual <= self.tolerance(x)))
+            z, solved = self._preimages(x, here)
+            returned.append(solved & (self.manifold.dist(z, rows) <= RETURNED[rows.dtype]))
         return torch.cat(returned)
+
+    def _preimages(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Latents of ``x`` and whether they are, without the Jacobians of ``invert`` where those are dear."""
+        tol = self.tolerance(x)
+        if self.manifold.dim <= inversion.LARGEST_NEWTON_DIM:
+            found = self.invert(x, context)
+            return found.z, found.residual <= tol
+        z = self._approached(x, context)
+        left = (~(self.manifold.dist(self.decode(z, context), x) <= tol)).nonzero().squeeze(-1)
+        if len(left):
+            z[left] = self.invert(x[left], None if context is None else context[left]).z
+        return z, self.manifold.dist(self.decode(z, context), x) <= tol
+
+    def _approached(self, x: Tensor, context: Tensor | None) -> Tensor:
+        """The encoder's guesses of latents, brought as near as it can in many dimensions; without gradient."""
+        embedded = self.context(context)
+        if self.manifold.dim <= inversion.LARGEST_NEWTON_DIM:
+            with torch.no_grad():
+                return self.encoder(x, embedded)
+        return inversion.approach(self.encoder, self.decoder, self.manifold, x, self.tolerance(x), embedded)
 
     def _score_rows(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         found = self.invert(x, context)

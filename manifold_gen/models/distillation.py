@@ -20,11 +20,15 @@ from torch import Tensor
 
 from manifold_gen import calculus
 from manifold_gen.data.base import Dataset
+from manifold_gen.data.ragged import RaggedSplit
 from manifold_gen.errors import UsageError
 from manifold_gen.manifolds.base import Manifold
+from manifold_gen.manifolds.point_cloud import PointCloud
+from manifold_gen.models.cloud_pairs import cloud_pairs
 from manifold_gen.models.continuous import ContinuousDistribution
 from manifold_gen.models.free_form_flow import LARGEST_FOLD_DIM, FreeFormFlow
 from manifold_gen.models.pairs import FlowPairs, flow_pairs
+from manifold_gen.models.sized import SizedModel
 from manifold_gen.ode import Solver
 from manifold_gen.training import FitResult, TrainingConfig, fit
 
@@ -87,6 +91,7 @@ class DistilledFlow(FreeFormFlow):
         self.hyperparameters = {**self.hyperparameters, **own}
         self.follows_jacobians = low and bool(jacobian_weight or volume_weight)
         self.pairs: FlowPairs | None = None
+        self.pairs_by_size: dict[int, FlowPairs] = {}
 
     def learn_from(
         self, teacher: ContinuousDistribution, points: Tensor, context: Tensor | None = None, seed: int = 0
@@ -112,6 +117,12 @@ class DistilledFlow(FreeFormFlow):
         solver = Solver("midpoint", told["pair_steps"] // told["stages"])
         counts = (told["pairs"], told["near"])
         self.pairs = flow_pairs(teacher, points, context, *counts, solver, told["stages"], seed, self.follows_jacobians)
+
+    def on_size(self, manifold: PointCloud) -> DistilledFlow:
+        """The same networks on clouds of another size, with the pairs of that size."""
+        other = super().on_size(manifold)
+        other.pairs = self.pairs_by_size.get(manifold.shape[0])
+        return other
 
     # ---- training -----------------------------------------------------------------------------------------------
 
@@ -160,13 +171,16 @@ class DistilledFlow(FreeFormFlow):
 
 
 def distil(
-    teacher: ContinuousDistribution,
-    student: DistilledFlow,
+    teacher: ContinuousDistribution | SizedModel,
+    student: DistilledFlow | SizedModel,
     dataset: Dataset,
     config: TrainingConfig | None = None,
     **options: object,
 ) -> FitResult:
     """Collect the teacher's pairs and fit ``student``, in place; ``options`` go to ``fit``.
+
+    On clouds of many sizes both are families that ``models.build`` made, and pairs are collected by size, see
+    ``cloud_pairs``.
 
     Raises:
         UsageError: teacher, student and data do not go together.
@@ -174,8 +188,30 @@ def distil(
         DivergenceError: a loss is not finite.
     """
     config = config or TrainingConfig()
-    student.learn_from(teacher, dataset.train.x, dataset.train.context, config.seed)
+    if dataset.manifold.varies:
+        learn_sizes(teacher, student, dataset.train, config.seed)
+    else:
+        student.learn_from(teacher, dataset.train.x, dataset.train.context, config.seed)
     return fit(student, dataset, config, **options)
+
+
+def learn_sizes(teacher: SizedModel, student: SizedModel, train: RaggedSplit, seed: int = 0) -> None:
+    """Ask a family for the pairs of every size, and lay them into ``student``, a family of ``DistilledFlow``.
+
+    Raises:
+        UsageError: the clouds are of different kinds.
+        IntegrationError: the teacher's field is not finite somewhere.
+    """
+    if teacher.manifold.spec != student.manifold.spec:
+        raise UsageError(
+            f"the teacher makes clouds of {teacher.manifold.spec}, the student of {student.manifold.spec}; take the "
+            "elements and properties of one data set for both"
+        )
+    student.prepare(train)
+    member, told = student.member, student.hyperparameters
+    solver = Solver("midpoint", told["pair_steps"] // told["stages"])
+    counts = (told["pairs"], told["near"])
+    member.pairs_by_size = cloud_pairs(teacher, train, float(member.kind_size), *counts, solver, seed, told["stages"])
 
 
 def _relative(teacher: Tensor, own: Tensor) -> Tensor:

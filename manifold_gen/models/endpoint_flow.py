@@ -23,6 +23,7 @@ from manifold_gen.models.base import GenerativeModel
 from manifold_gen.models.chunks import CHUNK, in_chunks
 from manifold_gen.models.continuous import ContinuousDistribution
 from manifold_gen.models.endpoint_bound import evidence_bound
+from manifold_gen.models.noise_schedule import time_pairs
 from manifold_gen.models.pairing import paired
 from manifold_gen.models.resizing import resized
 from manifold_gen.networks.context import ContextEmbedding
@@ -70,6 +71,8 @@ class EndpointFlow(GenerativeModel, ContinuousDistribution):
         >>> flow.sample(5, generator=torch.Generator().manual_seed(0)).shape
         torch.Size([5, 4, 2])
     """
+
+    bound_samples = 32
 
     def __init__(
         self,
@@ -152,6 +155,10 @@ class EndpointFlow(GenerativeModel, ContinuousDistribution):
     def _probable(self, logits: Tensor) -> Tensor:
         return self.feature_scale * logits.softmax(-1)
 
+    def coupled(self, z: Tensor, x: Tensor) -> Tensor:
+        """``z`` in the order and orientation nearest to ``x`` where the flow is one of ``pairing``."""
+        return paired(z, x, self.manifold.position_dim) if self.hyperparameters["pairing"] else z
+
     def elbo(
         self,
         x: Tensor,
@@ -190,8 +197,7 @@ class EndpointFlow(GenerativeModel, ContinuousDistribution):
         p, z = self.manifold.position_dim, drawn["latent"]
         if self.turned:
             x = torch.cat([x[..., :p] @ drawn["frame"], x[..., p:]], -1)
-        if self.hyperparameters["pairing"]:
-            z = paired(z, x, p)
+        z = self.coupled(z, x)
         times = drawn["time"] ** self.hyperparameters["time_power"]
         t = times.reshape(-1, 1, 1)
         x_t = torch.lerp(z, x, t)
@@ -280,12 +286,6 @@ class EndpointFlow(GenerativeModel, ContinuousDistribution):
     def on_size(self, manifold: PointCloud) -> EndpointFlow:
         """The same networks on clouds of another size; weights are shared, not copied."""
         return resized(self, manifold)
-
-
-def time_pairs(steps: int) -> tuple[list[float], list[float]]:
-    """Times and the times after them, from 0 to 1, closer together towards the data: t = 1 − (1 − u)²."""
-    grid = [1 - (1 - i / steps) ** 2 for i in range(steps)] + [1.0]
-    return grid[:-1], grid[1:]
 
 
 def _check(features: str, steps: int, noise: float, time_power: float) -> None:

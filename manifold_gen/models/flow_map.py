@@ -177,6 +177,8 @@ class FlowMap(FewStepModel):
     def distil(self, teacher: ContinuousDistribution | None) -> None:
         """Learn from the field of ``teacher`` from now on; ``None`` ends that. A checkpoint does not hold it.
 
+        Of families of clouds give the members: ``student.member.distil(teacher.member)``.
+
         Raises:
             UsageError: the teacher lives on another manifold.
         """
@@ -210,6 +212,8 @@ class FlowMap(FewStepModel):
     ) -> dict[str, Tensor]:
         drawn, embedded = self.auxiliary(len(x)) if auxiliary is None else auxiliary, self.context(context)
         z, time = drawn["latent"], drawn["time"]
+        for teacher in self._teacher:
+            z = teacher.coupled(z, x)
         x_t, velocity = geodesic(self.manifold, z, x, time)
         if self._teacher:
             velocity = self._taught(x_t, time, context, embedded)

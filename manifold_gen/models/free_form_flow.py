@@ -17,11 +17,13 @@ import torch
 from torch import Tensor
 
 from manifold_gen import calculus
+from manifold_gen.data.base import Split
 from manifold_gen.errors import UsageError
 from manifold_gen.manifolds.base import Manifold
 from manifold_gen.manifolds.point_cloud import PointCloud
 from manifold_gen.models.base import GenerativeModel
 from manifold_gen.models.decoded import DecodedDistribution
+from manifold_gen.models.dequantisation import dequantised_bound, kind_size, spread_of, with_noise
 from manifold_gen.models.inverse_likelihood import SMALLEST_DET, honest_nll, inverse_losses, spread
 from manifold_gen.models.proposal import broad_proposal
 from manifold_gen.models.resizing import resized
@@ -44,6 +46,8 @@ class FreeFormFlow(GenerativeModel, DecodedDistribution):
     points of a broad proposal, and a penalty on decoder Jacobians that turn the orientation round.
 
     Sampling, encoding and the likelihood, which never trusts the encoder, are those of ``DecodedDistribution``.
+    Features of clouds that are one-hot in the training data are dequantised: training adds uniform noise, drawn afresh
+    at each step, and ``elbo`` bounds the likelihood of the kinds themselves.
 
     Args:
         manifold: where data and latents live.
@@ -57,6 +61,8 @@ class FreeFormFlow(GenerativeModel, DecodedDistribution):
             side up to dimension 8.
         probes: directions a sample in the surrogates, K ≥ 1.
         reconstruction, latent_reconstruction, proposal_reconstruction: weights β of the three.
+        consistency: weight of |Df(x) Dg(z) v − v|² at the surrogate's probes, on clouds of points. Without it the
+            differentials of two networks on clouds come apart within tens of steps, and the surrogate with them.
         tightening: the weights are multiplied by ``tightening`` to the power of the share of the training done.
         fold_penalty, fold_margin: weight λ and margin ε of λ · max(0, ε − det Dg(z)) / ε at latents z.
         latent_stride, proposal_stride: these terms are evaluated at one sample in so many.
@@ -78,6 +84,8 @@ class FreeFormFlow(GenerativeModel, DecodedDistribution):
         tensor([-3.6758, -3.6758, -3.6758, -3.6758, -3.6758])
     """
 
+    bound_samples = 1
+
     def __init__(
         self,
         manifold: Manifold,
@@ -94,6 +102,7 @@ class FreeFormFlow(GenerativeModel, DecodedDistribution):
         reconstruction: float = 30.0,
         latent_reconstruction: float = 30.0,
         proposal_reconstruction: float = 3.0,
+        consistency: float = 0.1,
         tightening: float = 1.0,
         fold_penalty: float = 1.0,
         fold_margin: float = 5e-4,
@@ -123,6 +132,9 @@ class FreeFormFlow(GenerativeModel, DecodedDistribution):
         self.volume = _resolve_volume(volume, manifold)
         self.proposal = broad_proposal(manifold, proposal_scale)
         self.progress = 0.0
+        self.consistency = consistency if manifold.symmetry == "euclidean" else 0.0
+        # size of one-hot features, 0 where they are none; decided by the training data
+        self.register_buffer("kind_size", torch.zeros(()), persistent=manifold.feature_dim > 0)
 
     def on_size(self, manifold: PointCloud) -> FreeFormFlow:
         """The same networks on clouds of another size; weights are shared, not copied."""
@@ -131,7 +143,31 @@ class FreeFormFlow(GenerativeModel, DecodedDistribution):
         other.proposal = broad_proposal(manifold, told["proposal_scale"]).to(next(self.parameters()))
         return other
 
+    def elbo(
+        self, x: Tensor, generator: torch.Generator | None = None, context: Tensor | None = None, samples: int = 32
+    ) -> Tensor:
+        """Estimates ``(b,)`` of a lower bound of log P(x), nats, one-hot features as kinds; see ``dequantised_bound``.
+
+        −inf where a noisy point has no preimage.
+        """
+        return dequantised_bound(self, x, float(self.kind_size), context, generator, samples)
+
+    def dequantised(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """``x`` with uniform noise on one-hot features: a draw of what the density is a density of."""
+        size = (*x.shape[:-1], self.manifold.feature_dim)
+        uniform = torch.rand(size, generator=generator, dtype=x.dtype, device=x.device)
+        return with_noise(self.manifold, x, self.kind_size.to(x), uniform) if self.kind_size > 0 else x
+
     # ---- training -----------------------------------------------------------------------------------------------
+
+    def prepare(self, train: Split) -> None:
+        """Sees whether the features of clouds are one-hot kinds, and how large clouds are."""
+        if self.manifold.feature_dim:
+            self.kind_size.fill_(kind_size(train.x[..., -self.manifold.feature_dim :]))
+        if self.manifold.symmetry == "euclidean":
+            told = spread_of(self.manifold, train.x, self.kind_size)
+            self.encoder.standardise(*told, decodes=False)
+            self.decoder.standardise(*told, decodes=True)
 
     def set_progress(self, fraction: float) -> None:
         """Tighten the reconstruction, fade the noise and let the waves in, as the hyperparameters say."""
@@ -150,23 +186,26 @@ class FreeFormFlow(GenerativeModel, DecodedDistribution):
         if self.volume in ESTIMATES:
             size = (n, self.hyperparameters["probes"], self.manifold.dim)
             drawn["probes"] = torch.randn(size, generator=generator, dtype=like.dtype, device=like.device)
+        told = {"generator": generator, "dtype": like.dtype, "device": like.device}
         if self.hyperparameters["noise"]:
-            drawn["noise"] = torch.randn(
-                n, self.manifold.dim, generator=generator, dtype=like.dtype, device=like.device
-            )
+            drawn["noise"] = torch.randn(n, self.manifold.dim, **told)
+        if self.kind_size > 0:
+            drawn["kinds"] = torch.rand(n, self.manifold.shape[0], self.manifold.feature_dim, **told)
         return drawn
 
     def losses(
         self, x: Tensor, context: Tensor | None = None, auxiliary: Mapping[str, Tensor] | None = None
     ) -> dict[str, Tensor]:
-        """``nll``, ``reconstruction``, ``latent_reconstruction``, ``proposal_reconstruction`` and ``fold``."""
+        """``nll``, ``reconstruction`` and those of latents and of the proposal, ``consistency`` and ``fold``."""
         drawn = self.auxiliary(len(x)) if auxiliary is None else auxiliary
         context = self.context(context)
-        x = self._noisy(x, drawn)
+        x = self._noisy(self._dequantised(x, drawn), drawn)
         if self.volume == "inverse":
             return inverse_losses(self, x, context, drawn)
-        z, back, log_volume = self._flow(x, context, drawn)
+        z, back, log_volume, mismatch = self._flow(x, context, drawn)
         terms = {"nll": -self.base.log_prob(z) - log_volume}
+        if self.consistency and mismatch is not None:
+            terms["consistency"] = self.consistency * mismatch
         terms["reconstruction"] = self._weight("reconstruction") * self.manifold.dist2(back, x)
         if self.hyperparameters["latent_reconstruction"] or self.hyperparameters["fold_penalty"]:
             terms.update(self._latent_terms(drawn["latent"], context))
@@ -181,6 +220,7 @@ class FreeFormFlow(GenerativeModel, DecodedDistribution):
 
         A Jacobian has a column a dimension: beyond ``LARGEST_EXACT_DIM`` the likelihood is that of so many rows fewer.
         """
+        x = x if auxiliary is None else self._dequantised(x, auxiliary)
         if self.volume == "inverse":
             return {"nll": honest_nll(self, x, context)}
         stride = -(-self.manifold.dim // LARGEST_EXACT_DIM)
@@ -189,21 +229,25 @@ class FreeFormFlow(GenerativeModel, DecodedDistribution):
         back = self.decode(self.encode(x, context), context)
         return {"nll": nll, "reconstruction": self._weight("reconstruction") * self.manifold.dist2(back, x)}
 
-    def _flow(self, x: Tensor, context: Tensor | None, drawn: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """Latents, reconstructions and log|det Df(x)| or what stands in for it."""
+    def _flow(
+        self, x: Tensor, context: Tensor | None, drawn: Mapping[str, Tensor]
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        """Latents, reconstructions, log|det Df(x)| or what stands in for it, and the surrogate's mismatch."""
         if self.volume == "exact":
             z = self.encoder(x, context)
             back, matrix = calculus.jacobian(self.decoder, self.manifold, z, context)
-            return z, back, -calculus.bounded_log_det(matrix, SMALLEST_DET)
+            return z, back, -calculus.bounded_log_det(matrix, SMALLEST_DET), None
         if self.volume == "exact_encoder":
             z, matrix = calculus.jacobian(self.encoder, self.manifold, x, context)
-            return z, self.decoder(z, context), calculus.bounded_log_det(matrix, SMALLEST_DET)
+            return z, self.decoder(z, context), calculus.bounded_log_det(matrix, SMALLEST_DET), None
         probes = drawn["probes"].movedim(1, 0)
+        networks = (self.encoder, self.decoder, self.manifold)
         if self.volume == "surrogate":
-            z, trace = calculus.volume_surrogate(self.encoder, self.decoder, self.manifold, x, probes, context)
-            return z, self.decoder(z, context), trace
-        found = calculus.volume_surrogates(self.encoder, self.decoder, self.manifold, x, probes, context)
-        return found.latent, found.image, found.conditional if self.volume == "conditional" else found.restoring
+            z, trace, mismatch = calculus.volume_surrogate(*networks, x, probes, context)
+            return z, self.decoder(z, context), trace, mismatch
+        found = calculus.volume_surrogates(*networks, x, probes, context)
+        trace = found.conditional if self.volume == "conditional" else found.restoring
+        return found.latent, found.image, trace, None
 
     def _latent_terms(self, latents: Tensor, context: Tensor | None) -> dict[str, Tensor]:
         n, stride = len(latents), self.hyperparameters["latent_stride"]
@@ -228,6 +272,11 @@ class FreeFormFlow(GenerativeModel, DecodedDistribution):
 
     def _weight(self, name: str) -> float:
         return self.hyperparameters[name] * self.hyperparameters["tightening"] ** self.progress
+
+    def _dequantised(self, x: Tensor, drawn: Mapping[str, Tensor]) -> Tensor:
+        if "kinds" not in drawn:
+            return x
+        return with_noise(self.manifold, x, self.kind_size.to(x), drawn["kinds"])
 
     def _noisy(self, x: Tensor, drawn: Mapping[str, Tensor]) -> Tensor:
         size = self.hyperparameters["noise"] * (1 - self.progress)

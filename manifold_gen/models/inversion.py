@@ -1,4 +1,9 @@
-"""Solving g(z) = x on a manifold, by damped Newton steps in tangent coordinates."""
+r"""Solving g(z) = x on a manifold, by damped Newton steps in tangent coordinates.
+
+A Jacobian takes n derivatives, which in many dimensions is most of the work. There an encoder f that nearly inverts g
+comes first: :math:`z \leftarrow z + f(x) - f(g(z))` takes two evaluations a round and shrinks the error by the size of
+:math:`1 - Df\,Dg`, until the residual is small enough or falls no more.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +12,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from manifold_gen.calculus import TangentMap, jacobian, log_abs_det, solve
+from manifold_gen.calculus import TangentMap, jacobian, jacobian_by_rows, log_abs_det, solve
 from manifold_gen.manifolds.base import Manifold
 
 MAX_STEPS = 8
 LONGEST_STEP = 1.0
 HALVINGS = 3
 SHRINK = 0.4
+# Dimensions up to which Newton's method costs no more than the fixed point that saves it steps elsewhere.
+LARGEST_NEWTON_DIM = 16
+ROUNDS = 40  # of the fixed point
+SLOWEST = 0.9  # a round that leaves more of the residual than this was the last
+BLOCK = 2**16  # numbers of all tangents together that are carried along at once
 
 
 def tolerance(dtype: torch.dtype) -> float:
@@ -68,7 +78,7 @@ def invert(
         (tensor([[2.]]), tensor([3]))
     """
     z = start.clone()
-    y, matrix = jacobian(g, manifold, z, context)
+    y, matrix = blockwise_jacobian(g, manifold, z, context)
     residual, log_det = manifold.dist(y, x), log_abs_det(matrix)
     tol = torch.full_like(residual, tolerance(x.dtype)) if tol is None else tol
     steps = torch.zeros_like(residual, dtype=torch.int64)
@@ -81,17 +91,72 @@ def invert(
         here = None if context is None else context[active]
         step = _direction(manifold, y, x[active], matrix)
         moved = manifold.expmap(z[active], manifold.from_coordinates(z[active], step))
-        y, matrix = jacobian(g, manifold, moved, here)
+        y, matrix = blockwise_jacobian(g, manifold, moved, here)
         worse = (~(manifold.dist(y, x[active]) < residual[active])).nonzero().squeeze(-1)
         if len(worse):
             rows, there = active[worse], None if here is None else here[worse]
             shorter = _shortened(g, manifold, z[rows], x[rows], SHRINK * step[worse], residual[rows], there, halvings)
             moved[worse] = shorter
-            y[worse], matrix[worse] = jacobian(g, manifold, shorter, there)
+            y[worse], matrix[worse] = blockwise_jacobian(g, manifold, shorter, there)
         z[active], residual[active] = moved, manifold.dist(y, x[active])
         log_det[active] = log_abs_det(matrix)
         steps[active] += 1
     return Inverse(z, log_det, residual, steps)
+
+
+@torch.no_grad()
+def approach(
+    f: TangentMap, g: TangentMap, manifold: Manifold, x: Tensor, tol: Tensor, context: Tensor | None = None
+) -> Tensor:
+    """Latents z ``(n, *shape)`` that g maps near ``x``: rounds of the fixed point from f(x).
+
+    Each point goes as far as its residual falls.
+
+    Example:
+        >>> from manifold_gen.manifolds import Euclidean
+        >>> g, f = (lambda z, context: 2 * z), (lambda x, context: 0.45 * x)
+        >>> x = torch.tensor([[1.0]])
+        >>> approach(f, g, Euclidean(1), x, torch.tensor([1e-6]))
+        tensor([[0.5000]])
+    """
+    target = f(x, context)
+    z = target.clone()
+    y = g(z, context)
+    residual, active = manifold.dist(y, x), torch.arange(len(x), device=x.device)
+    for _ in range(ROUNDS):
+        wanted = residual[active] > tol[active]
+        active, y = active[wanted], y[wanted]
+        if len(active) == 0:
+            break
+        here = None if context is None else context[active]
+        seen, start = f(y, here), z[active]
+        step = manifold.transp(seen, start, manifold.logmap(seen, target[active]))
+        moved = manifold.expmap(start, step)
+        y = g(moved, here)
+        found = manifold.dist(y, x[active])
+        better, fast = found < residual[active], found < SLOWEST * residual[active]
+        rows = active[better]
+        z[rows], residual[rows] = moved[better], found[better]
+        active, y = active[fast], y[fast]
+    return z
+
+
+def blockwise_jacobian(
+    g: TangentMap, manifold: Manifold, x: Tensor, context: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Images and Jacobians at points ``(n, *shape)``, without gradient, a bounded number of points at a time.
+
+    Above ``LARGEST_NEWTON_DIM`` dimensions in reverse mode.
+    """
+    if manifold.dim <= LARGEST_NEWTON_DIM or len(x) == 0:
+        return jacobian(g, manifold, x, context)
+    rows = max(1, BLOCK // (manifold.dim * x[0].numel()))
+    parts = [
+        jacobian_by_rows(g, manifold, x[i : i + rows], None if context is None else context[i : i + rows])
+        for i in range(0, len(x), rows)
+    ]
+    y, matrix = zip(*parts, strict=True)
+    return torch.cat(y), torch.cat(matrix)
 
 
 def _direction(manifold: Manifold, y: Tensor, x: Tensor, matrix: Tensor) -> Tensor:

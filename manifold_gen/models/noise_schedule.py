@@ -54,3 +54,9 @@ class NoiseClock:
     def rate(self, t: Tensor) -> Tensor:
         """−ds/dt > 0, shape as ``t``."""
         return self.speed * self.at(t)
+
+
+def time_pairs(steps: int) -> tuple[list[float], list[float]]:
+    """Times and the times after them, from 0 to 1, closer together towards the data: t = 1 − (1 − u)²."""
+    grid = [1 - (1 - i / steps) ** 2 for i in range(steps)] + [1.0]
+    return grid[:-1], grid[1:]

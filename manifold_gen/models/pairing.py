@@ -24,6 +24,8 @@ def paired(z: Tensor, x: Tensor, position_dim: int) -> Tensor:
         tensor([[[2., 0.],
                  [2., 0.]]])
     """
+    if len(z) == 0:
+        return z
     z = _reordered(z, x, position_dim)
     z = torch.cat(
         [z[..., :position_dim] @ kabsch(z[..., :position_dim], x[..., :position_dim]), z[..., position_dim:]], -1

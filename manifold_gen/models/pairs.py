@@ -82,7 +82,7 @@ def flow_pairs(
     drawn = torch.randint(len(points), (count,), generator=seeds.generator(seed, _CONTEXTS)).to(points.device)
     chosen, there = points[rows].to(like), None if context is None else context[rows]
     z = teacher.base.sample(count, generator=seeds.generator(seed, _LATENTS, device=like.device)).to(like)
-    back = _transport(teacher, chosen, there, 1.0, 0.0, Solver(solver.method, solver.steps * stages))
+    back = transport(teacher, chosen, there, 1.0, 0.0, Solver(solver.method, solver.steps * stages))
     z, context = torch.cat([z, back]), None if context is None else torch.cat([context[drawn], there])
     follow = _followed if jacobians else _passed
     parts = [
@@ -99,7 +99,7 @@ def _passed(
     """Where the latents are after each stage."""
     stops = []
     for k in range(stages):
-        z = _transport(teacher, z, context, k / stages, (k + 1) / stages, solver)
+        z = transport(teacher, z, context, k / stages, (k + 1) / stages, solver)
         stops.append(z)
     return torch.stack(stops, 1), None
 
@@ -113,7 +113,7 @@ def _followed(
     for k in range(stages):
 
         def stage(points: Tensor, k: int = k) -> Tensor:
-            return _transport(teacher, points, context, k / stages, (k + 1) / stages, solver)
+            return transport(teacher, points, context, k / stages, (k + 1) / stages, solver)
 
         # one tangent at a time: the integration checks its values, which vmap does not allow
         pushed = [torch.func.jvp(stage, (x,), (tangent,)) for tangent in moved]
@@ -123,9 +123,10 @@ def _followed(
 
 
 @torch.no_grad()
-def _transport(
+def transport(
     teacher: ContinuousDistribution, x: Tensor, context: Tensor | None, start: float, end: float, solver: Solver
 ) -> Tensor:
+    """Where ``teacher`` carries points from time ``start`` to time ``end``, without gradient."""
     embedded = teacher.context(context)
 
     def field(x: Tensor, t: Tensor) -> Tensor:

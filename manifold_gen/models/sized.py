@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from manifold_gen.data.ragged import RaggedSplit
-from manifold_gen.distributions.base import Sampler
+from manifold_gen.distributions.base import Distribution, Sampler, ScoreRecord
 from manifold_gen.errors import DataError, UsageError
 from manifold_gen.manifolds.point_cloud import PointCloud
 from manifold_gen.manifolds.point_clouds import PointClouds
@@ -20,6 +20,7 @@ from manifold_gen.models.base import GenerativeModel
 from manifold_gen.models.chunks import CHUNK
 
 LARGEST = 1024  # points of a cloud
+SCORED = 256  # clouds at a time whose density is computed: pairs of points take memory
 
 
 @runtime_checkable
@@ -70,13 +71,21 @@ class SizedModel(GenerativeModel):
         Raises:
             DataError: a cloud has more than ``LARGEST`` points.
         """
+        self.prepare_sizes(train)
+        self.member.prepare(train)
+
+    def prepare_sizes(self, train: RaggedSplit) -> None:
+        """Takes the law of sizes of ``train``, and nothing else.
+
+        Raises:
+            DataError: a cloud has more than ``LARGEST`` points.
+        """
         if int(train.sizes.max()) > LARGEST:
             raise DataError(
                 f"the largest cloud has {int(train.sizes.max())} points, models know sizes up to {LARGEST}; leave "
                 "larger ones out"
             )
         self.counts.copy_(torch.bincount(train.sizes, minlength=LARGEST + 1))
-        self.member.prepare(train)
 
     def losses(
         self, x: Tensor, context: Tensor | None = None, auxiliary: Mapping[str, Tensor] | None = None
@@ -110,20 +119,72 @@ class SizedModel(GenerativeModel):
             return torch.zeros(0, dtype=torch.int64)
         return torch.multinomial(self.counts.double(), n, replacement=True, generator=generator)
 
-    @torch.no_grad()
-    def elbo(self, split: RaggedSplit, generator: torch.Generator | None = None, samples: int = 32) -> Tensor:
-        """Estimates ``(M,)`` of a lower bound of log p(n) + log p(x | n), nats, in the order of ``split``.
+    @property
+    def bound_samples(self) -> int:
+        """How many noises each cloud gets in ``elbo`` unless a call says.
 
         Raises:
             UsageError: the member knows no such bound.
         """
         if not hasattr(self.member, "elbo"):
-            raise UsageError(f"{type(self.member).__name__} knows no lower bound of its density; endpoint-flow does")
+            raise UsageError(
+                f"{type(self.member).__name__} knows no lower bound of its density; endpoint-flow and free-form-flow do"
+            )
+        return self.member.bound_samples
+
+    @torch.no_grad()
+    def elbo(self, split: RaggedSplit, generator: torch.Generator | None = None, samples: int | None = None) -> Tensor:
+        """Estimates ``(M,)`` of a lower bound of log p(n) + log p(x | n), nats, in the order of ``split``.
+
+        Raises:
+            UsageError: the member knows no such bound.
+        """
+        samples = self.bound_samples if samples is None else samples
         found = self.log_prob_sizes(split.sizes).to(split.x)
         for index in split.parts(CHUNK):
             rows = split.batch(index)
             found[index] += self.on(rows.x).elbo(rows.x, generator, rows.context, samples)
         return found
+
+    @torch.no_grad()
+    def score(self, split: RaggedSplit) -> ScoreRecord:
+        """log p(n) + log p(x | n) and what it rests on, each ``(M,)`` in the order of ``split``.
+
+        Raises:
+            UsageError: the member has no density.
+
+        Example:
+            >>> from manifold_gen.models import FreeFormFlow
+            >>> clouds = PointClouds(2, 1)
+            >>> model = SizedModel(clouds, FreeFormFlow(clouds.at(2), width=8, depth=1))
+            >>> split = RaggedSplit.join([clouds.at(n).projx(torch.ones(n, 3)) for n in (2, 3)])
+            >>> model.prepare(split)
+            >>> model.score(split).converged
+            tensor([True, True])
+        """
+        if not isinstance(self.member, Distribution):
+            raise UsageError(f"{type(self.member).__name__} has no density; free-form-flow and endpoint-flow have")
+        columns: list[Tensor] = []
+        for index in split.parts(SCORED):
+            rows = split.batch(index)
+            record = self.on(rows.x).score(rows.x, rows.context)
+            found = (record.log_prob, record.residual, record.converged, record.steps)
+            columns = columns or [part.new_zeros(len(split)) for part in found]
+            for column, part in zip(columns, found, strict=True):
+                column[index] = part
+        columns[0] += self.log_prob_sizes(split.sizes).to(columns[0])
+        return ScoreRecord(*columns)
+
+    @torch.no_grad()
+    def round_trip(self, n: int, context: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
+        """Whether the latents of ``n`` clouds come back from their clouds, sizes by their law: ``(n,)`` booleans."""
+        sizes = self.draw_sizes(n, generator)
+        returned = torch.zeros(n, dtype=torch.bool)
+        for size in sizes.unique().tolist():
+            for rows in (sizes == size).nonzero().squeeze(-1).split(SCORED):
+                here = None if context is None else context[rows]
+                returned[rows] = self.at(size).round_trip(len(rows), here, generator).cpu()
+        return returned
 
     @torch.no_grad()
     def sample(

@@ -93,7 +93,11 @@ class EquivariantVelocity(nn.Module):
 
 
 class EquivariantMap(nn.Module):
-    """x ↦ x + network(x, context), ``stages`` times over; the identity before it is trained.
+    r"""x ↦ x + network(x, context), ``stages`` times over; the identity before it is trained.
+
+    With ``standardise`` the network works in coordinates in which the data are of unit size, on the side of the data
+    only: an encoder maps :math:`x \mapsto F((x - c)/s)`, a decoder :math:`z \mapsto c + s\,F(z)`, s one number for the
+    positions and one for each feature.
 
     Args:
         manifold: clouds of points.
@@ -128,9 +132,21 @@ class EquivariantMap(nn.Module):
             raise UsageError(f"head is {head!r}; expected one of {', '.join(HEADS)}")
         self.manifold = manifold
         self.networks = cloud_networks(manifold, width, depth, context_features, seed, stages)
+        wide = manifold.shape[-1]
+        for name, value in (("scale_before", 1.0), ("shift_before", 0.0), ("scale_after", 1.0), ("shift_after", 0.0)):
+            self.register_buffer(name, torch.full((wide,), value))
 
     def open(self, fraction: float) -> None:
         """Nothing: no waves are let in here."""
+
+    def standardise(self, shift: Tensor, scale: Tensor, *, decodes: bool) -> None:
+        """Work in units of the data: their mean and size ``(p + k,)``, the same for all positions; the mean there 0."""
+        if decodes:
+            self.scale_after.copy_(scale)
+            self.shift_after.copy_(shift)
+        else:
+            self.scale_before.copy_(1 / scale)
+            self.shift_before.copy_(-shift / scale)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Images of the points ``x``."""
@@ -139,8 +155,13 @@ class EquivariantMap(nn.Module):
         return x
 
     def stage(self, k: int, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """Images of the points under the network number ``k`` alone."""
-        return x + torch.cat(self.networks[k](*self.manifold.split(x), context), -1)
+        """Images under the network number ``k`` alone, with the scaling before the first and after the last."""
+        if k == 0:
+            x = torch.addcmul(self.shift_before, x, self.scale_before)
+        x = x + torch.cat(self.networks[k](*self.manifold.split(x), context), -1)
+        if k + 1 == len(self.networks):
+            x = torch.addcmul(self.shift_after, x, self.scale_after)
+        return x
 
     def pushforward(self, x: Tensor, tangents: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Images of the points, and of ``tangents`` ``(m, *batch, n, p + k)`` under the differential."""

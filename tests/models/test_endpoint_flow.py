@@ -12,7 +12,7 @@ from manifold_gen.data.base import Split
 from manifold_gen.errors import UsageError
 from manifold_gen.manifolds import PointCloud
 from manifold_gen.models import EndpointFlow
-from manifold_gen.models.endpoint_flow import time_pairs
+from manifold_gen.models.noise_schedule import time_pairs
 from manifold_gen.networks.endpoint import precondition
 from manifold_gen.ode import Solver
 from manifold_gen.seeds import generator

@@ -158,3 +158,46 @@ def test_gradients_of_log_prob_of_networks(spec):
     assert bool(flow.score(x).converged.all())
     torch.testing.assert_close(*slope_in_points(manifold, flow, x), rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(*slope_in_parameters(flow, flow.decoder, x), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_rounds_with_an_encoder_that_is_nearly_right_end_in_the_preimage(spec):
+    manifold, encoder, decoder = pair(spec)
+    x = points(manifold, 30)
+    truth, tol = encoder(x).detach(), torch.full((30,), 1e-9, dtype=torch.float64)
+
+    def rough(y, context=None):
+        z = encoder(y).detach()
+        return manifold.expmap(z, 0.05 * manifold.logmap(z, y))
+
+    found = inversion.approach(rough, decoder, manifold, x, tol)
+    assert float(manifold.dist(rough(x), truth).max()) > 1e-3
+    assert float(manifold.dist(found, truth).max()) < 1e-6
+
+
+@pytest.mark.parametrize("factor", [-1.0, 3.0])
+def test_rounds_that_lead_away_are_not_taken(factor):
+    """Teeth: z + f(x) − f(g(z)) diverges where f is no inverse, and Newton's method goes on from where it was."""
+    line = Euclidean(20)
+    decoder = Function(lambda z: z + 0.1 * torch.sin(z))
+    x, tol = points(line, 5), torch.full((5,), 1e-10, dtype=torch.float64)
+
+    def wrong(y, context=None):
+        return factor * y
+
+    found = inversion.approach(wrong, decoder, line, x, tol)
+    first, last = (line.dist(decoder(z), x) for z in (wrong(x), found))
+    assert bool((last <= first).all())
+    solved = inversion.invert(decoder, line, x, found, max_steps=40)
+    assert float(solved.residual.max()) < 1e-9
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_a_jacobian_by_rows_is_the_same_matrix(spec):
+    manifold, _, decoder = pair(spec)
+    z = points(manifold, 6)
+    with torch.no_grad():
+        expected = calculus.jacobian(decoder, manifold, z)
+        found = calculus.jacobian_by_rows(decoder, manifold, z)
+    torch.testing.assert_close(found[0], expected[0])
+    torch.testing.assert_close(found[1], expected[1], atol=1e-10, rtol=1e-8)

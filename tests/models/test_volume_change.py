@@ -300,3 +300,15 @@ def test_gradient_of_the_exact_term_in_the_point(spec):
             forth, back = (log_det(encoder, manifold, manifold.expmap(x, s * 1e-5 * b)) for s in (1, -1))
         slope = (found * b).flatten(1).sum(1)
         torch.testing.assert_close(slope, (forth - back) / 2e-5, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("spec", ["sphere:2", "so3", "euclidean:3"])
+def test_the_mismatch_is_zero_of_inverse_maps_alone(spec):
+    manifold, encoder, decoder = pair(spec)
+    x = points(manifold, 20, 0)
+    probes = torch.randn(3, 20, manifold.dim, generator=seeds.generator(1)).double()
+    with torch.no_grad():
+        inverse = calculus.volume_surrogate(encoder, decoder, manifold, x, probes)[2]
+        other = calculus.volume_surrogate(decoder, decoder, manifold, x, probes)[2]
+    assert float(inverse.max()) < 1e-16
+    assert float(other.min()) > 1e-4

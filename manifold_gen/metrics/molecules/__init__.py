@@ -2,6 +2,7 @@
 
 from manifold_gen.metrics.molecules.bound import LikelihoodBound, likelihood_bound
 from manifold_gen.metrics.molecules.composition import composition_match
+from manifold_gen.metrics.molecules.exact import exact_likelihood
 from manifold_gen.metrics.molecules.features import Compared, Comparison, Features, compare
 from manifold_gen.metrics.molecules.graphs import Graphs, read_graphs
 from manifold_gen.metrics.molecules.posebusters import PoseBustersShare, posebusters_pass
@@ -39,6 +40,7 @@ __all__ = [
     "compare",
     "composition_match",
     "evaluate_molecules",
+    "exact_likelihood",
     "fit_predictor",
     "likelihood_bound",
     "mean_absolute_errors",

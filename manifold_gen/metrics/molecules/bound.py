@@ -14,8 +14,6 @@ from manifold_gen.metrics.base import Estimate, mean_estimate
 if TYPE_CHECKING:
     from manifold_gen.models.sized import SizedModel
 
-SAMPLES = 32
-
 
 @dataclass(frozen=True)
 class LikelihoodBound:
@@ -25,34 +23,41 @@ class LikelihoodBound:
         value: the estimate, whose standard error covers the choice of molecules and the noises.
         count: molecules it is a mean over.
         samples: noises for each.
+        left_out: molecules of no preimage, which the mean is not over; each of them has a bound of −∞.
     """
 
     value: Estimate
     count: int
     samples: int
+    left_out: int = 0
 
     def to_dict(self) -> dict[str, object]:
         """As plain numbers."""
-        return {**self.value.to_dict(), "count": self.count, "samples": self.samples}
+        return {**self.value.to_dict(), "count": self.count, "samples": self.samples, "left_out": self.left_out}
 
     def __str__(self) -> str:
+        without = f"; {self.left_out} more have no preimage" if self.left_out else ""
         return (
-            f"negative log-likelihood at most {self.value} nats a molecule (a bound, by {self.count:,} molecules and "
-            f"{self.samples} noises each)"
+            f"negative log-likelihood at most {self.value} nats a molecule (a bound, by {self.count:,} molecules, "
+            f"noises of each: {self.samples}{without})"
         )
 
 
 def likelihood_bound(
-    model: SizedModel, split: RaggedSplit, count: int = 1000, *, samples: int = SAMPLES, seed: int = 0
+    model: SizedModel, split: RaggedSplit, count: int = 1000, *, samples: int | None = None, seed: int = 0
 ) -> LikelihoodBound:
     """The bound on ``count`` molecules of ``split`` drawn at random, all where it has no more.
+
+    ``samples`` noises for each, by default as many as the model takes.
 
     Raises:
         UsageError: the model knows no bound.
     """
     rows = torch.randperm(len(split), generator=seeds.generator(seed, 0))[:count].sort().values
+    samples = model.bound_samples if samples is None else samples
     device, dtype = model.counts.device, next(model.parameters()).dtype
     found = model.elbo(
         split.take(rows).to(dtype=dtype, device=device), seeds.generator(seed, 1, device=device), samples
-    )
-    return LikelihoodBound(mean_estimate(-found.cpu()), len(rows), samples)
+    ).cpu()
+    known = found[found.isfinite()]
+    return LikelihoodBound(mean_estimate(-known), len(known), samples, len(found) - len(known))
