@@ -42,6 +42,7 @@ class Budget:
         model: constructor arguments that every method's network gets, where it has them.
         training: training settings of every method.
         clouds: those that differ on clouds of many sizes, whose points are many rows of a network.
+        of_clouds: whether it is that of clouds, see ``on``.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Budget:
     model: dict[str, object] = field(default_factory=dict)
     training: dict[str, object] = field(default_factory=dict)
     clouds: dict[str, object] = field(default_factory=lambda: {"batch_size": 64})
+    of_clouds: bool = False
 
     def on(self, manifold: Manifold | PointClouds) -> Budget:
         """The same for data on ``manifold``.
@@ -58,7 +60,9 @@ class Budget:
         >>> BUDGETS["quick"].on(from_spec("clouds:3,5")).training["batch_size"]
         64
         """
-        return replace(self, training={**self.training, **self.clouds}) if manifold.varies else self
+        if not manifold.varies:
+            return self
+        return replace(self, training={**self.training, **self.clouds}, of_clouds=True)
 
 
 # Every method gets the same networks where it has them. Waves of equal amplitude (decay 0) because they were better on

@@ -53,6 +53,7 @@ class Method:
         kind: ``"one"`` evaluation a sample, an ``"ode"`` solved in a chosen number, or a ``"map"`` of a few.
         train: from data, cell, place and trained teacher to a trained sampler.
         model, training: settings beside the budget's and the defaults.
+        points: of the model, where the manifold is one and no family of clouds.
         entry: name in ``models.REGISTRY`` whose constructor has the settings ``model``.
         suits: whether it exists on a manifold, or on a family of clouds.
         teacher: the method it learns from.
@@ -63,6 +64,7 @@ class Method:
     train: Train
     model: Mapping[str, object] = field(default_factory=dict)
     training: Mapping[str, object] = field(default_factory=dict)
+    points: Mapping[str, object] = field(default_factory=dict)
     entry: str | None = None
     suits: Callable[[Manifold], bool] = _points
     teacher: str | None = None
@@ -75,7 +77,8 @@ class Method:
         defaults = {k: s.default for k, s in options.items() if s.default is not inspect.Parameter.empty}
         shared = {name: value for name, value in budget.model.items() if name in options}
         training = TrainingConfig(**{**budget.training, **self.training})
-        return {"model": {**defaults, **shared, **self.model}, "training": without_steps(training)}
+        points = {} if budget.of_clouds else self.points
+        return {"model": {**defaults, **shared, **self.model, **points}, "training": without_steps(training)}
 
 
 def gradient(entry: str) -> Train:
@@ -145,7 +148,7 @@ def _kernels(dataset: Dataset, seed: int) -> Distribution:
 # On the validation points of earthquake after 60 s: −0.02 nats, where the encoder's exact volume had 0.25.
 _RESTORING = {"volume": "restoring"}
 METHODS: dict[str, Method] = {
-    "free-form-flow": learned("free-form flow", ONE, "free-form-flow", model=_RESTORING, suits=_anywhere),
+    "free-form-flow": learned("free-form flow", ONE, "free-form-flow", points=_RESTORING, suits=_anywhere),
     "free-form-flow-distilled": Method(
         "free-form flow, distilled",
         ONE,

@@ -30,7 +30,8 @@ from manifold_gen.models.resizing import resized
 from manifold_gen.networks.choose import free_form_map
 from manifold_gen.networks.context import ContextEmbedding
 
-ESTIMATES = ("surrogate", "conditional", "restoring")
+CHOSEN = ("conditional", "restoring")  # of the encoder's or the decoder's side, for each probe
+ESTIMATES = ("surrogate", *CHOSEN)
 VOLUMES = ("auto", *ESTIMATES, "exact", "exact_encoder", "inverse")
 # Dimensions up to which the volume is exact unless told otherwise. On T⁷ it was learned 2.5 nats further than the
 # surrogate in half the processor time (experiments/distillation.jsonl).
@@ -61,8 +62,8 @@ class FreeFormFlow(GenerativeModel, DecodedDistribution):
             side up to dimension 8.
         probes: directions a sample in the surrogates, K ≥ 1.
         reconstruction, latent_reconstruction, proposal_reconstruction: weights β of the three.
-        consistency: weight of |Df(x) Dg(z) v − v|² at the surrogate's probes, on clouds of points. Without it the
-            differentials of two networks on clouds come apart within tens of steps, and the surrogate with them.
+        consistency: weight of the squared length of Df(x) Dg(z) v − v at the surrogate's probes, on clouds of points.
+            Without it the differentials of two networks on clouds come apart within tens of steps.
         tightening: the weights are multiplied by ``tightening`` to the power of the share of the training done.
         fold_penalty, fold_margin: weight λ and margin ε of λ · max(0, ε − det Dg(z)) / ε at latents z.
         latent_stride, proposal_stride: these terms are evaluated at one sample in so many.
@@ -74,7 +75,7 @@ class FreeFormFlow(GenerativeModel, DecodedDistribution):
         seed: of the random wave vectors and of the initial weights.
 
     Raises:
-        UsageError: an unknown ``volume`` or ``head``, or fewer than one probe.
+        UsageError: an unknown ``volume`` or ``head``, fewer than one probe, or a volume chosen for each probe on clouds.
 
     Example:
         >>> from manifold_gen.manifolds import Torus
@@ -286,6 +287,11 @@ class FreeFormFlow(GenerativeModel, DecodedDistribution):
 
 
 def _resolve_volume(volume: str, manifold: Manifold) -> str:
+    if volume in CHOSEN and manifold.symmetry == "euclidean":
+        raise UsageError(
+            f"volume is {volume!r}, which needs derivatives that networks on clouds of points do not offer; choose "
+            "'surrogate' or 'auto' there"
+        )
     if volume != "auto":
         return volume
     return "exact_encoder" if manifold.dim <= LARGEST_EXACT_DIM else "surrogate"

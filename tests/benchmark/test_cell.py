@@ -58,6 +58,14 @@ def test_settings_are_resolved_in_full():
             assert "seed" not in settings["model"]
 
 
+def test_settings_of_points_are_not_those_of_clouds():
+    chosen = {name: cells([name], ["free-form-flow"], 1, BUDGETS["quick"])[0] for name in ("earthquake", "qm9")}
+    assert {name: cell.settings["model"]["volume"] for name, cell in chosen.items()} == {
+        "earthquake": "restoring",
+        "qm9": "auto",
+    }
+
+
 def test_a_budget_changes_networks_and_training():
     large = Budget("large", 1, 5.0, {"width": 17, "unknown": 3}, {"batch_size": 33})
     settings = suite.make_cell("ramachandran", "flow-matching", 0, large).settings

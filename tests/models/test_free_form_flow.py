@@ -266,6 +266,12 @@ def test_wrong_settings_are_refused(options, message):
         small("sphere:2", **options)
 
 
+@pytest.mark.parametrize("volume", ["conditional", "restoring"])
+def test_a_side_for_each_probe_is_refused_on_clouds(volume):
+    with pytest.raises(UsageError, match=f"volume is '{volume}', which needs derivatives.*choose 'surrogate'"):
+        FreeFormFlow(from_spec("points:3,2"), width=8, depth=1, volume=volume)
+
+
 @pytest.mark.parametrize("spec", ["sphere:2", "so3 x torus:2", "poincare:2"])
 def test_hyperparameters_and_tensors_are_the_whole_model(spec):
     flow = small(spec, seed=3, probes=2, head="projection")
