@@ -75,7 +75,7 @@ class FreeFormFlow(GenerativeModel, DecodedDistribution):
         seed: of the random wave vectors and of the initial weights.
 
     Raises:
-        UsageError: an unknown ``volume`` or ``head``, fewer than one probe, or a volume chosen for each probe on clouds.
+        UsageError: an unknown ``volume`` or ``head``, fewer than one probe, or on clouds a side for each probe.
 
     Example:
         >>> from manifold_gen.manifolds import Torus

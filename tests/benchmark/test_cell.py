@@ -59,7 +59,7 @@ def test_settings_are_resolved_in_full():
 
 
 def test_settings_of_points_are_not_those_of_clouds():
-    chosen = {name: cells([name], ["free-form-flow"], 1, BUDGETS["quick"])[0] for name in ("earthquake", "qm9")}
+    chosen = {name: suite.cells([name], ["free-form-flow"], 1, BUDGETS["quick"])[0] for name in ("earthquake", "qm9")}
     assert {name: cell.settings["model"]["volume"] for name, cell in chosen.items()} == {
         "earthquake": "restoring",
         "qm9": "auto",
