@@ -26,8 +26,7 @@ from manifold_gen.distributions.von_mises_chain import VonMisesChain
 _DAMPING = (1.0, 0.25)
 _PRIOR = 1.0  # precision of the normal prior of a slope
 _LEAST_CURVATURE = 0.05  # of cos e in the weights: beyond a right angle the second derivative would turn round
-# Concentrations are found beside the centres, of which few steps are needed after the products have converged.
-_SHARE = 0.5
+_SHARE = 0.5  # of the steps of the products, from whose members the chains begin
 _ROWS = 4096
 
 

@@ -49,16 +49,11 @@ class VonMisesProduct(Family):
     """
 
     def __init__(self, loc: ArrayLike, kappa: ArrayLike, learnable: bool = False) -> None:
-        mean = as_real(loc, "loc")
-        if mean.dim() == 0:
-            raise ValueError("loc must have shape (n,) or (K, n), got a scalar; write [loc] for one angle")
+        mean, strength = angles_and_concentrations(loc, kappa)
         manifold = Torus(mean.shape[-1])
         super().__init__(manifold, tuple(mean.shape[:-1]))
-        mean = as_points(mean, manifold, "loc")
-        strength = as_real(kappa, "kappa").to(mean)
-        require(strength >= 0, "kappa", strength, "at least 0")
         self._loc = fixed_or_point(mean, learnable, manifold)
-        self._kappa = fixed_or_positive(broadcast(strength, tuple(mean.shape), "kappa"), learnable, "kappa")
+        self._kappa = fixed_or_positive(strength, learnable, "kappa")
 
     @property
     def loc(self) -> Tensor:
@@ -102,6 +97,21 @@ class VonMisesProduct(Family):
         """Maximum likelihood for mean statistics ``(K, 2n)``, with kappa at most ``kappa_max``; needs no ``start``."""
         cosine, sine = moments.chunk(2, -1)
         return cls(torch.atan2(sine, cosine), concentration(torch.hypot(cosine, sine), 0.0, kappa_max))
+
+
+def angles_and_concentrations(loc: ArrayLike, kappa: ArrayLike) -> tuple[Tensor, Tensor]:
+    """Mean angles ``(*batch_shape, n)`` in [−π, π) and concentrations of the same shape, checked.
+
+    Raises:
+        ValueError: one is not finite, ``loc`` is a scalar, or ``kappa`` is negative or does not broadcast to it.
+    """
+    mean = as_real(loc, "loc")
+    if mean.dim() == 0:
+        raise ValueError("loc must have shape (n,) or (K, n), got a scalar; write [loc] for one angle")
+    mean = as_points(mean, Torus(mean.shape[-1]), "loc")
+    strength = as_real(kappa, "kappa").to(mean)
+    require(strength >= 0, "kappa", strength, "at least 0")
+    return mean, broadcast(strength, tuple(mean.shape), "kappa")
 
 
 def sample_von_mises(kappa: Tensor, generator: torch.Generator | None = None) -> Tensor:

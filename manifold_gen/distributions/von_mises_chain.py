@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from manifold_gen.distributions.base import Family
-from manifold_gen.distributions.parameters import ArrayLike, Fixed, as_points, as_real, broadcast, require
-from manifold_gen.distributions.von_mises import sample_von_mises
+from manifold_gen.distributions.parameters import ArrayLike, Fixed, as_real, broadcast
+from manifold_gen.distributions.von_mises import angles_and_concentrations, sample_von_mises
 from manifold_gen.manifolds.torus import Torus
 from manifold_gen.numerics import wrap_angle
 
@@ -41,18 +41,12 @@ class VonMisesChain(Family):
     """
 
     def __init__(self, loc: ArrayLike, slopes: ArrayLike, kappa: ArrayLike) -> None:
-        mean = as_real(loc, "loc")
-        if mean.dim() == 0:
-            raise ValueError("loc must have shape (n,) or (K, n), got a scalar; write [loc] for one angle")
-        manifold = Torus(mean.shape[-1])
-        super().__init__(manifold, tuple(mean.shape[:-1]))
-        mean = as_points(mean, manifold, "loc")
-        strength = as_real(kappa, "kappa").to(mean)
-        require(strength >= 0, "kappa", strength, "at least 0")
+        mean, strength = angles_and_concentrations(loc, kappa)
+        super().__init__(Torus(mean.shape[-1]), tuple(mean.shape[:-1]))
         shape = (*mean.shape, mean.shape[-1])
         slope = broadcast(as_real(slopes, "slopes").to(mean), shape, "slopes")
         self._loc, self._slopes = Fixed(mean), Fixed(slope.tril(-1))
-        self._kappa = Fixed(broadcast(strength, tuple(mean.shape), "kappa"))
+        self._kappa = Fixed(strength)
 
     @property
     def loc(self) -> Tensor:
