@@ -91,18 +91,27 @@ class RaggedSplit(Split):
 
     def batch_count(self, size: int) -> int:
         """How many batches ``batch_index`` gives."""
-        counts = torch.bincount(self.sizes)
-        return int(((counts + size - 1) // size).sum())
+        return max(1, round(len(self) / size))
 
     def batch_index(self, seed: int, epoch: int, size: int) -> list[Tensor]:
         """Row numbers of each batch of one epoch, each of one cloud size, in random order.
 
-        Of a size whose clouds do not fill their last batch, that batch is smaller: no cloud is left out.
+        A size gets as many batches as its share of the clouds asks for, a part of one by chance, so that the mean over
+        batches is that over clouds: were the clouds left over batches of their own, rare sizes would make as many
+        steps as they have names. Batches have ``size`` clouds, or all there are of that size where they are fewer.
         """
         generator = seeds.generator(seed, epoch)
-        batches = [rows[torch.randperm(len(rows), generator=generator)].split(size) for rows in self._rows_by_size()]
-        flat = [batch for group in batches for batch in group]
-        return [flat[i] for i in torch.randperm(len(flat), generator=generator).tolist()]
+        groups, count = self._rows_by_size(), self.batch_count(size)
+        ends = torch.tensor([float(len(rows)) for rows in groups], dtype=torch.float64).cumsum(0) / len(self) * count
+        ends[-1] = count
+        # systematic sampling: the marks 0, 1, 2, … moved by one uniform number, counted between two ends
+        marks = torch.ceil(ends - torch.rand((), generator=generator, dtype=torch.float64)).long()
+        batches: list[Tensor] = []
+        for rows, shares in zip(groups, marks.diff(prepend=marks.new_zeros(1)).tolist(), strict=True):
+            order = rows[torch.randperm(len(rows), generator=generator)]
+            length = min(size, len(rows))
+            batches += order[torch.arange(shares * length) % len(rows)].reshape(shares, length)
+        return [batches[i] for i in torch.randperm(count, generator=generator).tolist()]
 
     def parts(self, size: int) -> list[Tensor]:
         """All row numbers in groups of at most ``size``, each of one cloud size."""

@@ -27,6 +27,7 @@ REGISTRY = {
     "spline-autoregressive": "manifold_gen.models.spline_flow:AutoregressiveSplineFlow",
     "autoregressive": "manifold_gen.models.autoregressive:Autoregressive",
     "endpoint-flow": "manifold_gen.models.endpoint_flow:EndpointFlow",
+    "endpoint-flow-rectified": "manifold_gen.models.rectified:RectifiedFlow",
 }
 
 
@@ -46,6 +47,7 @@ _HOMES = {
     "MixtureBaseFlow": "manifold_gen.models.mixture_flows",
     "MixtureBaseMatching": "manifold_gen.models.mixture_flows",
     "MoserFlow": "manifold_gen.models.moser_flow",
+    "RectifiedFlow": "manifold_gen.models.rectified",
     "SizedModel": "manifold_gen.models.sized",
 }
 __all__ = [
@@ -64,6 +66,7 @@ __all__ = [
     "MixtureBaseFlow",
     "MixtureBaseMatching",
     "MoserFlow",
+    "RectifiedFlow",
     "SizedModel",
     "SplineFlow",
     "build",

@@ -244,17 +244,18 @@ class EndpointFlow(GenerativeModel, ContinuousDistribution):
         told = self.hyperparameters
         steps, noise = told["steps"] if steps is None else steps, told["noise"] if noise is None else noise
         _check(told["features"], steps, noise, 1.0)
-        return in_chunks(lambda rows, here: self._refine(rows, here, steps, noise, generator), z, context, chunk)
+        return in_chunks(lambda rows, here: self.refine(rows, here, steps, noise, generator), z, context, chunk)
 
     @torch.no_grad()
     def exact_sample(self, n: int, context: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
         """``n`` clouds along the ODE, whose density ``log_prob`` is; the stochastic sampler has another."""
         return self.sample(n, context, generator, solver=self.solver)
 
-    def _refine(
-        self, x: Tensor, context: Tensor | None, steps: int, noise: float, generator: torch.Generator | None
+    @torch.no_grad()
+    def refine(
+        self, x: Tensor, context: Tensor | None, steps: int, noise: float, generator: torch.Generator | None = None
     ) -> Tensor:
-        r"""Steps from guess to guess, a share of the noise of the next time drawn afresh.
+        r"""Clouds from latents ``x``, by steps from guess to guess; a share of the noise of the next time is new.
 
         :math:`x_{t'} = t' \hat x_1 + (1 - t')(\sqrt{1 - \kappa^2}\, \hat z + \kappa\, \epsilon)` with
         :math:`\hat z = (x_t - t \hat x_1)/(1 - t)`. For independent noise :math:`\kappa^2 = \eta^2 (1 -

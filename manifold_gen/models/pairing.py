@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
+
+from manifold_gen.assignment import assignment
 
 
 def paired(z: Tensor, x: Tensor, position_dim: int) -> Tensor:
@@ -26,11 +26,10 @@ def paired(z: Tensor, x: Tensor, position_dim: int) -> Tensor:
     """
     if len(z) == 0:
         return z
-    z = _reordered(z, x, position_dim)
-    z = torch.cat(
-        [z[..., :position_dim] @ kabsch(z[..., :position_dim], x[..., :position_dim]), z[..., position_dim:]], -1
-    )
-    return _reordered(z, x, position_dim)
+    with torch.autocast(z.device.type, enabled=False):  # positions stay as precise as they are
+        z = _reordered(z, x, position_dim)
+        turned = z[..., :position_dim] @ kabsch(z[..., :position_dim], x[..., :position_dim])
+        return _reordered(torch.cat([turned, z[..., position_dim:]], -1), x, position_dim)
 
 
 def kabsch(z: Tensor, x: Tensor) -> Tensor:
@@ -40,7 +39,5 @@ def kabsch(z: Tensor, x: Tensor) -> Tensor:
 
 
 def _reordered(z: Tensor, x: Tensor, position_dim: int) -> Tensor:
-    gain = (x[..., :position_dim] @ z[..., :position_dim].mT).detach().cpu().numpy()
-    order = np.stack([linear_sum_assignment(matrix, maximize=True)[1] for matrix in gain])
-    index = torch.as_tensor(order, device=z.device).unsqueeze(-1)
+    index = assignment(x[..., :position_dim] @ z[..., :position_dim].mT).unsqueeze(-1)
     return z.gather(1, index.expand_as(z))

@@ -140,6 +140,8 @@ class Layer(nn.Module):
         updates: the points' features change too, not only the positions.
     """
 
+    compiled_alone = True  # where training compiles; layers are alike, so that one compilation serves them all
+
     def __init__(
         self, width: int, pair_width: int, distance_features: int, depth: int, attention: bool, updates: bool
     ) -> None:
@@ -179,7 +181,8 @@ class Layer(nn.Module):
             return move, h
         if self.gate is not None:
             message = message * torch.sigmoid(self.gate(message))
-        inner = self.own(normed) + self.heard(share * message.sum(-2))
+        # a mean, which in bfloat16 adds up in float32 without a copy of all messages in it; a sum copies
+        inner = self.own(normed) + self.heard(h.shape[-2] ** 0.5 * message.mean(-2))
         return move, h + self.outer(F.silu(inner if beside is None else inner + beside))
 
 

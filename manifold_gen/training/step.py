@@ -118,7 +118,7 @@ class Stepper:
     def _loss_module(self) -> Callable[..., tuple[Tensor, Terms]]:
         module: nn.Module = LossModule(self.model)
         if self.config.compile:
-            module.compile()
+            _compile(module)
         if self.world.size == 1:
             return module
         devices = [self.device] if self.device.type == "cuda" else None
@@ -146,6 +146,18 @@ def build_optimiser(model: nn.Module, config: TrainingConfig) -> torch.optim.Opt
     if config.optimiser == "adam":
         return torch.optim.Adam(trained, lr=config.lr, betas=config.betas, fused=True)
     return torch.optim.SGD(groups, lr=config.lr, momentum=config.betas[0], fused=True)
+
+
+def _compile(module: nn.Module) -> None:
+    """Compile the parts that ask for it, for every shape at once; a module without such parts as a whole.
+
+    Clouds come in many sizes, and a part that is repeated is compiled once.
+    """
+    parts = [part for part in module.modules() if getattr(part, "compiled_alone", False)]
+    for part in parts:
+        part.compile(dynamic=True)
+    if not parts:
+        module.compile()
 
 
 def _check_terms(terms: Terms, rows: int) -> None:
