@@ -177,6 +177,9 @@ def _build(content: Mapping[str, object], path: Path) -> GenerativeModel:
 
 
 def _fill(model: GenerativeModel, tensors: Mapping[str, torch.Tensor], path: Path) -> None:
+    for place, module in model.named_modules():
+        if hasattr(module, "make_room"):  # its size was found in training
+            module.make_room(tensors, f"{place}." if place else "")
     expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     given = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     wrong = [name for name in {**expected, **given} if expected.get(name) != given.get(name)]

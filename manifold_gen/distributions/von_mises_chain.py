@@ -66,7 +66,7 @@ class VonMisesChain(Family):
     def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Log-density of angles ``(*batch, n)``; 1 − cos is taken as 2 sin² of the half angle."""
         kappa, turn = self.kappa.to(x), x - self.loc.to(x)
-        shift = (self.slopes.to(x) @ torch.sin(turn).unsqueeze(-1)).squeeze(-1)
+        shift = torch.einsum("...j,...ij->...i", torch.sin(turn), self.slopes.to(x))  # one product a member
         deficit = 2 * torch.sin((turn - shift) / 2).square()
         return -(kappa * deficit + torch.special.i0e(kappa).log()).sum(-1) - x.shape[-1] * _LOG_TWO_PI
 

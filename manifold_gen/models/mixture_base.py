@@ -8,6 +8,8 @@ left of it. The mixture is fitted by expectation maximisation and then held.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -28,14 +30,12 @@ HELD_OUT = 0.1  # of the training points, by which the number of components is c
 BY_HEART = 0.5
 LEAST_POINTS = 20
 MOST_POINTS = 20_000  # that a mixture is fitted to: more only take the time that networks would learn in
-# log-weight of a component that is not used: finite, so that no difference of two is NaN
-_NEVER = -1e4
 # Networks learn what a fit that ends early has missed: on RNA's torsions it is 0.1 nats behind in a third of the time.
 QUICK = EMSettings(steps=30, tolerance=1e-4, restarts=1, trial_steps=1, trial_points=5_000)
 
 
 class MixtureBase(Distribution):
-    """A mixture of the manifold's family with room for ``components`` members, until ``fit`` those of no data.
+    """A mixture of the manifold's family of at most ``components`` members, until ``fit`` one that knows no data.
 
     Args:
         manifold: where it lives.
@@ -58,9 +58,7 @@ class MixtureBase(Distribution):
         if components < 1:
             raise UsageError(f"components is {components}, expected at least 1")
         self.components = components
-        points = default_base(manifold).sample(5 * components, generator=seeds.generator(0))
-        once = EMSettings(steps=1, restarts=1, trial_steps=1)
-        self.mixture = mixture_fit(manifold)(points, components, seeds.generator(0), once)
+        self.mixture = self._ignorant(1)
 
     def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Log-density, ``(*batch,)``."""
@@ -84,23 +82,27 @@ class MixtureBase(Distribution):
         order = torch.randperm(len(x), generator=seeds.generator(seed)).to(x.device)
         held = x[order[: max(1, round(HELD_OUT * len(x)))]]
         rest = x[order[len(held) :][:MOST_POINTS]]
-        described = sum(buffer.numel() for buffer in self.mixture.buffers()) / self.components
+        described = sum(buffer.numel() for buffer in self.mixture.buffers()) / len(self.mixture.logits)
         tried = candidates(self.components)
         counts = [count for count in tried if count * described <= len(rest)] or tried[:1]
-        self._take(fit_mixture(self.manifold, rest.cpu(), held.cpu(), counts, seed, QUICK, BY_HEART))
+        found = fit_mixture(self.manifold, rest.cpu(), held.cpu(), counts, seed, QUICK, BY_HEART)
+        self.mixture = found.to(self.mixture.logits)
 
-    def _take(self, found: Mixture) -> None:
-        """Parameters of ``found``, its first member in the places that are left."""
-        count = len(found.logits)
-        place = torch.arange(self.components)
-        used = place < count
-        place = torch.where(used, place, 0)
-        own = dict(self.mixture.named_buffers())
-        for name, value in found.named_buffers():
-            full = value[place] if value.shape[:1] == (count,) else value
-            if name.startswith("_logits"):
-                full = torch.where(used, full, _NEVER)
-            own[name].copy_(full)
+    def _ignorant(self, count: int) -> Mixture:
+        """Of ``count`` members, fitted to draws of the default base."""
+        points = default_base(self.manifold).sample(5 * count, generator=seeds.generator(0))
+        once = EMSettings(steps=1, restarts=1, trial_steps=1)
+        return mixture_fit(self.manifold)(points, count, seeds.generator(0), once)
+
+    def make_room(self, tensors: Mapping[str, Tensor], prefix: str) -> None:
+        """As many members as the saved ``tensors`` have, so that they fit."""
+        saved = tensors.get(f"{prefix}mixture._logits.value")
+        if saved is not None and len(saved) != len(self.mixture.logits):
+            self.mixture = self._ignorant(len(saved)).to(self.mixture.logits)
+
+    def _load_from_state_dict(self, state_dict: Mapping[str, Tensor], prefix: str, *rest: object) -> None:
+        self.make_room(state_dict, prefix)
+        super()._load_from_state_dict(state_dict, prefix, *rest)
 
 
 def candidates(most: int) -> list[int]:
