@@ -16,7 +16,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from manifold_gen import calculus
+from manifold_gen import calculus, surrogates
 from manifold_gen.data.base import Split
 from manifold_gen.errors import UsageError
 from manifold_gen.manifolds.base import Manifold
@@ -57,7 +57,7 @@ class FreeFormFlow(GenerativeModel, DecodedDistribution):
         head: how a network's output becomes a point, see ``FreeFormMap``.
         volume: ``"exact_encoder"`` (+log|det Df(x)|), ``"exact"`` (−log|det Dg(f(x))|), ``"surrogate"`` (the trace
             estimate, cost independent of the dimension), ``"conditional"`` and ``"restoring"`` (on the
-            encoder's or on the decoder's side for each probe, see ``calculus.Surrogates``), ``"inverse"``
+            encoder's or on the decoder's side for each probe, see ``surrogates.Surrogates``), ``"inverse"``
             (−log|det Dg(z)| at the solved g(z) = x, see ``inverse_likelihood``), or ``"auto"``: exact on the encoder
             side up to dimension 8.
         probes: directions a sample in the surrogates, K ≥ 1.
@@ -244,9 +244,9 @@ class FreeFormFlow(GenerativeModel, DecodedDistribution):
         probes = drawn["probes"].movedim(1, 0)
         networks = (self.encoder, self.decoder, self.manifold)
         if self.volume == "surrogate":
-            z, trace, mismatch = calculus.volume_surrogate(*networks, x, probes, context)
+            z, trace, mismatch = surrogates.volume_surrogate(*networks, x, probes, context)
             return z, self.decoder(z, context), trace, mismatch
-        found = calculus.volume_surrogates(*networks, x, probes, context)
+        found = surrogates.volume_surrogates(*networks, x, probes, context)
         trace = found.conditional if self.volume == "conditional" else found.restoring
         return found.latent, found.image, trace, None
 
