@@ -115,22 +115,27 @@ def volume_surrogates(
         >>> found.excess  # 2 · 0.75 − 1
         tensor([0.5000])
     """
-    z = encoder(x, context)
-    held = z.detach()
-    vectors = torch.stack([manifold.from_coordinates(held, v) for v in isotropic(probes)])
+    # in reverse: one pass through the encoder gives z and the covector ⟨v, Df ·⟩, which then meets any tangent at x
+    z, pull = torch.func.vjp(lambda p: encoder(p, context), x)
+    vectors = torch.stack([manifold.from_coordinates(z.detach(), v) for v in isotropic(probes)])
+    covectors = torch.stack([pull(dual)[0] for dual in _duals(manifold, z.detach(), vectors)])
     image, pushed = decoder.pushforward(z, manifold.proju(z.expand_as(vectors), vectors), context)
     # what sticks out of T_xM where g(z) moves is no tangent, and how the encoder goes on outside M must not matter
     pushed = torch.stack([manifold.proju(x, manifold.transp(image.detach(), x, w)) for w in pushed])
-
-    def traces(w: Tensor) -> Tensor:
-        _, moved = encoder.pushforward(x, w, context)
-        return torch.stack([manifold.inner(held, v, m) for v, m in zip(vectors, moved, strict=True)])
-
-    trace, pull = torch.func.vjp(traces, pushed.detach())
-    # ⟨v, Df w⟩ is linear in w: its derivative is the covector of w that holds the encoder still
-    (covectors,) = pull(torch.ones_like(trace))
-    paired = (covectors.detach() * pushed).flatten(trace.dim()).sum(-1)
+    trace = (covectors * pushed.detach()).flatten(z.dim() - len(manifold.shape) + 1).sum(-1)
+    paired = (covectors.detach() * pushed).flatten(z.dim() - len(manifold.shape) + 1).sum(-1)
     at_z, at_image = manifold.log_sqrt_det_metric(z), manifold.log_sqrt_det_metric(image)
     forth, back = trace + at_z, -(paired + at_image - at_z)
     value = trace.detach()
     return Surrogates(z, image, value + forth - forth.detach(), value + back - back.detach(), value - manifold.dim)
+
+
+@torch.no_grad()
+def _duals(manifold: Manifold, z: Tensor, vectors: Tensor) -> Tensor:
+    """The linear forms u ↦ ⟨v, u⟩_z as arrays of the coordinates of u, one a vector."""
+
+    def against(u: Tensor) -> Tensor:
+        return torch.stack([manifold.inner(z, v, w) for v, w in zip(vectors, u, strict=True)])
+
+    products, pull = torch.func.vjp(against, vectors)
+    return pull(torch.ones_like(products))[0]
