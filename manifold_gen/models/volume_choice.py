@@ -1,4 +1,11 @@
-"""Which volume change a free-form flow is trained through."""
+r"""Which volume change a free-form flow is trained through.
+
+With a probe v, :math:`c = \langle v, (Df(x)\,Dg(z) - 1)\,v\rangle_z` says by how much the encoder f and the decoder g
+fail to be inverse. Where c > 0 the side that restores is the decoder's, −log|det Dg(z)|, whose estimate rises as c
+falls; elsewhere it is the encoder's, log|det Df(x)|, whose estimate rises with c. So the likelihood holds the pair
+together, and in equal time it is learned further than through the encoder's exact volume: validation points on S²,
+SO(3), H² and R² are 0.02 to 0.24 nats likelier (experiments/volumes.jsonl).
+"""
 
 from __future__ import annotations
 
@@ -8,7 +15,8 @@ from manifold_gen.manifolds.base import Manifold
 CHOSEN = ("conditional", "restoring")  # of the encoder's or the decoder's side, for each probe
 ESTIMATES = ("surrogate", *CHOSEN)
 VOLUMES = ("auto", *ESTIMATES, "exact", "exact_encoder", "inverse")
-# Dimensions up to which "auto" takes the side that restores. TODO
+# Dimensions up to which "auto" takes the side that restores: there the flow penalises folds. On T⁷ it was learned 0.8
+# nats further than the exact volume but left 6 of 947 points without a preimage at both seeds, where one is allowed.
 LARGEST_RESTORING_DIM = 3
 # Dimensions up to which it takes the encoder's exact volume. On T⁷ that was learned 2.5 nats further than the
 # surrogate in half the processor time (experiments/distillation.jsonl).
