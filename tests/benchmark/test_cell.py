@@ -60,10 +60,10 @@ def test_settings_are_resolved_in_full():
 
 def test_a_cell_records_the_volume_that_the_default_stands_for():
     """But on clouds of many sizes, where it is chosen size by size."""
-    cells = suite.cells(["earthquake", "rna", "qm9"], ["free-form-flow"], 1, BUDGETS["quick"])
+    cells = suite.cells(["earthquake", "ramachandran", "qm9"], ["free-form-flow"], 1, BUDGETS["quick"])
     assert {cell.data: cell.settings["model"]["volume"] for cell in cells} == {
         "earthquake": "restoring",
-        "rna": "exact_encoder",
+        "ramachandran": "exact_encoder",
         "qm9": "auto",
     }
 
