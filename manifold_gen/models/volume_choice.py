@@ -28,7 +28,7 @@ def choose_volume(volume: str, manifold: Manifold, restores: bool = True) -> str
 
     Args:
         volume: one of ``VOLUMES``.
-        manifold: where the flow lives; one of clouds of points is told by its ``symmetry``.
+        manifold: where the flow lives; ``symmetry`` tells clouds of points, ``period`` tori.
         restores: whether ``"auto"`` may be the side that restores.
 
     Raises:
