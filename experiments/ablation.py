@@ -27,6 +27,7 @@ BASE = dict(
     depth=3,
     stages=1,
     head="projection",
+    volume="exact_encoder",
     decay=1.0,
     frequency=6.0,
     waves=128,

@@ -86,7 +86,8 @@ def measure(target: Distribution, points: int) -> list[dict[str, object]]:
     for volume in ("exact_encoder", "exact", "surrogate"):
         for batch, limit in ((512, 6.0), (32, 8.0)):
             rows.append(training_row(manifold, volume, data.x[:batch], limit, {**NETWORK, **ALONE}))
-    rows.append(training_row(manifold, "auto", data.x[:512], 9.0, {**NETWORK, **IN_FOUR}))
+    for volume in ("exact_encoder", "restoring"):
+        rows.append(training_row(manifold, volume, data.x[:512], 9.0, {**NETWORK, **IN_FOUR}))
     return rows
 
 

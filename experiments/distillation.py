@@ -68,7 +68,7 @@ CELLS: dict[str, dict[str, object]] = {
     "ramachandran, volume of the encoder": cell("flow", 400, {"volume": "exact_encoder"}, data="ramachandran"),
     "ramachandran, volume at the solved latent": cell("flow", 400, {"volume": "inverse"}, data="ramachandran"),
     "ramachandran, distilled": cell("distilled", 400, {}, data="ramachandran"),
-    "rna, surrogate": cell("flow", 800, {"decay": 0.0}, data="rna"),
+    "rna, surrogate": cell("flow", 800, {"decay": 0.0, "volume": "surrogate"}, data="rna"),
     "rna, volume of the encoder": cell("flow", 400, {"decay": 0.0, "volume": "exact_encoder"}, data="rna"),
     "rna, volume of the encoder, 800 steps": cell("flow", 800, {"decay": 0.0, "volume": "exact_encoder"}, data="rna"),
     "rna, volume of the encoder, beta 300": cell(
@@ -78,9 +78,12 @@ CELLS: dict[str, dict[str, object]] = {
         data="rna",
     ),
     "rna, surrogate, beta 300": cell(
-        "flow", 800, {"decay": 0.0, "reconstruction": 300.0, "latent_reconstruction": 300.0}, data="rna"
+        "flow",
+        800,
+        {"decay": 0.0, "volume": "surrogate", "reconstruction": 300.0, "latent_reconstruction": 300.0},
+        data="rna",
     ),
-    "rna, surrogate, eight probes": cell("flow", 500, {"decay": 0.0, "probes": 8}, data="rna"),
+    "rna, surrogate, eight probes": cell("flow", 500, {"decay": 0.0, "volume": "surrogate", "probes": 8}, data="rna"),
 }
 
 

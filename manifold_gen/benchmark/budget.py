@@ -42,7 +42,6 @@ class Budget:
         model: constructor arguments that every method's network gets, where it has them.
         training: training settings of every method.
         clouds: those that differ on clouds of many sizes, whose points are many rows of a network.
-        of_clouds: whether it is that of clouds, see ``on``.
     """
 
     name: str
@@ -51,7 +50,6 @@ class Budget:
     model: dict[str, object] = field(default_factory=dict)
     training: dict[str, object] = field(default_factory=dict)
     clouds: dict[str, object] = field(default_factory=lambda: {"batch_size": 64})
-    of_clouds: bool = False
 
     def on(self, manifold: Manifold | PointClouds) -> Budget:
         """The same for data on ``manifold``.
@@ -62,7 +60,7 @@ class Budget:
         """
         if not manifold.varies:
             return self
-        return replace(self, training={**self.training, **self.clouds}, of_clouds=True)
+        return replace(self, training={**self.training, **self.clouds})
 
 
 # Every method gets the same networks where it has them. Waves of equal amplitude (decay 0) because they were better on

@@ -20,6 +20,7 @@ from manifold_gen.distributions import fit_kernel_density, fit_mixture
 from manifold_gen.distributions.base import Distribution, Sampler
 from manifold_gen.errors import UsageError
 from manifold_gen.manifolds.base import Manifold
+from manifold_gen.models.volume_choice import choose_volume
 from manifold_gen.training import TrainingConfig
 
 if TYPE_CHECKING:
@@ -44,6 +45,15 @@ def _anywhere(manifold: Manifold) -> bool:
     return True
 
 
+def _as_elsewhere(manifold: Manifold) -> Mapping[str, object]:
+    return {}
+
+
+def _volume(manifold: Manifold) -> Mapping[str, object]:
+    """The volume change that the default stands for, so that a record says what was trained."""
+    return {} if manifold.varies else {"volume": choose_volume("auto", manifold)}
+
+
 @dataclass(frozen=True)
 class Method:
     """How the benchmark trains one kind of model.
@@ -53,7 +63,7 @@ class Method:
         kind: ``"one"`` evaluation a sample, an ``"ode"`` solved in a chosen number, or a ``"map"`` of a few.
         train: from data, cell, place and trained teacher to a trained sampler.
         model, training: settings beside the budget's and the defaults.
-        points: of the model, where the manifold is one and no family of clouds.
+        on: of the model, those that the manifold decides.
         entry: name in ``models.REGISTRY`` whose constructor has the settings ``model``.
         suits: whether it exists on a manifold, or on a family of clouds.
         teacher: the method it learns from.
@@ -64,12 +74,12 @@ class Method:
     train: Train
     model: Mapping[str, object] = field(default_factory=dict)
     training: Mapping[str, object] = field(default_factory=dict)
-    points: Mapping[str, object] = field(default_factory=dict)
+    on: Callable[[Manifold], Mapping[str, object]] = _as_elsewhere
     entry: str | None = None
     suits: Callable[[Manifold], bool] = _points
     teacher: str | None = None
 
-    def settings(self, budget: Budget) -> Settings:
+    def settings(self, budget: Budget, manifold: Manifold) -> Settings:
         """``model`` and ``training`` in full: defaults, the budget's, the method's."""
         if self.entry is None:
             return {"model": dict(self.model)}
@@ -77,8 +87,8 @@ class Method:
         defaults = {k: s.default for k, s in options.items() if s.default is not inspect.Parameter.empty}
         shared = {name: value for name, value in budget.model.items() if name in options}
         training = TrainingConfig(**{**budget.training, **self.training})
-        points = {} if budget.of_clouds else self.points
-        return {"model": {**defaults, **shared, **self.model, **points}, "training": without_steps(training)}
+        model = {**defaults, **shared, **self.model, **self.on(manifold)}
+        return {"model": model, "training": without_steps(training)}
 
 
 def gradient(entry: str) -> Train:
@@ -145,10 +155,8 @@ def _kernels(dataset: Dataset, seed: int) -> Distribution:
     return fit_kernel_density(dataset.train.x, dataset.val.x, dataset.manifold, seed=seed)
 
 
-# On the validation points of earthquake after 60 s: −0.02 nats, where the encoder's exact volume had 0.25.
-_RESTORING = {"volume": "restoring"}
 METHODS: dict[str, Method] = {
-    "free-form-flow": learned("free-form flow", ONE, "free-form-flow", points=_RESTORING, suits=_anywhere),
+    "free-form-flow": learned("free-form flow", ONE, "free-form-flow", on=_volume, suits=_anywhere),
     "free-form-flow-distilled": Method(
         "free-form flow, distilled",
         ONE,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from functools import cache
 
 from manifold_gen.benchmark.budget import Budget
 from manifold_gen.benchmark.cell import Cell
@@ -86,20 +88,29 @@ def cells(data: Iterable[str], methods: Iterable[str], seeds: int, budget: Budge
     for seed in range(seeds):
         for name in data:
             manifold = from_spec(manifold_of(name))
-            here = budget.on(manifold)
-            wanted += [make_cell(name, key, seed, here) for key in methods if METHODS[key].suits(manifold)]
+            wanted += [make_cell(name, key, seed, budget) for key in methods if METHODS[key].suits(manifold)]
     teachers = [cell.teacher for cell in wanted if cell.teacher is not None]
     return list({cell.hash: cell for cell in [*teachers, *wanted]}.values())
 
 
 def make_cell(data: str, method: str, seed: int, budget: Budget) -> Cell:
     """One cell with its settings resolved; a student and its teacher share the training time."""
-    found = find_method(method)
-    own = 1.0 if found.teacher is None else 1.0 - TEACHER_SHARE
-    settings = {"data": {"split_seed": seed}, **found.settings(budget)}
-    return Cell(data, method, seed, budget.name, own * budget.seconds, settings, _teacher(data, method, seed, budget))
+    teacher = find_method(method).teacher
+    if teacher is None:
+        return _cell(data, method, seed, budget, 1.0)
+    return replace(
+        _cell(data, method, seed, budget, 1.0 - TEACHER_SHARE),
+        teacher=_cell(data, teacher, seed, budget, TEACHER_SHARE),
+    )
 
 
+def _cell(data: str, method: str, seed: int, budget: Budget, share: float) -> Cell:
+    manifold = from_spec(manifold_of(data))
+    settings = {"data": {"split_seed": seed}, **find_method(method).settings(budget.on(manifold), manifold)}
+    return Cell(data, method, seed, budget.name, share * budget.seconds, settings)
+
+
+@cache
 def manifold_of(data: str) -> str:
     """Spec of a data set's manifold, loading it only where nothing else tells."""
     if ":" not in data:
@@ -107,11 +118,3 @@ def manifold_of(data: str) -> str:
     from manifold_gen.data import load_dataset
 
     return load_dataset(data).manifold.spec
-
-
-def _teacher(data: str, student: str, seed: int, budget: Budget) -> Cell | None:
-    name = METHODS[student].teacher
-    if name is None:
-        return None
-    settings = {"data": {"split_seed": seed}, **find_method(name).settings(budget)}
-    return Cell(data, name, seed, budget.name, TEACHER_SHARE * budget.seconds, settings)

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from manifold_gen import calculus
+from manifold_gen import calculus, surrogates
 from manifold_gen.data.base import Split
 from manifold_gen.errors import UsageError
 from manifold_gen.manifolds.base import Manifold
@@ -27,15 +27,10 @@ from manifold_gen.models.dequantisation import dequantised_bound, kind_size, spr
 from manifold_gen.models.inverse_likelihood import SMALLEST_DET, honest_nll, inverse_losses, spread
 from manifold_gen.models.proposal import broad_proposal
 from manifold_gen.models.resizing import resized
+from manifold_gen.models.volume_choice import ESTIMATES, LARGEST_EXACT_DIM, choose_volume
 from manifold_gen.networks.choose import free_form_map
 from manifold_gen.networks.context import ContextEmbedding
 
-CHOSEN = ("conditional", "restoring")  # of the encoder's or the decoder's side, for each probe
-ESTIMATES = ("surrogate", *CHOSEN)
-VOLUMES = ("auto", *ESTIMATES, "exact", "exact_encoder", "inverse")
-# Dimensions up to which the volume is exact unless told otherwise. On T⁷ it was learned 2.5 nats further than the
-# surrogate in half the processor time (experiments/distillation.jsonl).
-LARGEST_EXACT_DIM = 8
 LARGEST_FOLD_DIM = 3
 
 
@@ -57,9 +52,9 @@ class FreeFormFlow(GenerativeModel, DecodedDistribution):
         head: how a network's output becomes a point, see ``FreeFormMap``.
         volume: ``"exact_encoder"`` (+log|det Df(x)|), ``"exact"`` (−log|det Dg(f(x))|), ``"surrogate"`` (the trace
             estimate, cost independent of the dimension), ``"conditional"`` and ``"restoring"`` (on the
-            encoder's or on the decoder's side for each probe, see ``calculus.Surrogates``), ``"inverse"``
-            (−log|det Dg(z)| at the solved g(z) = x, see ``inverse_likelihood``), or ``"auto"``: exact on the encoder
-            side up to dimension 8.
+            encoder's or on the decoder's side for each probe, see ``surrogates.Surrogates``), ``"inverse"``
+            (−log|det Dg(z)| at the solved g(z) = x, see ``inverse_likelihood``), or ``"auto"``, see
+            ``volume_choice``: restoring up to dimension 3, or, on tori, clouds and up to dimension 8, exact_encoder.
         probes: directions a sample in the surrogates, K ≥ 1.
         reconstruction, latent_reconstruction, proposal_reconstruction: weights β of the three.
         consistency: weight of the squared length of Df(x) Dg(z) v − v at the surrogate's probes, on clouds of points.
@@ -86,6 +81,7 @@ class FreeFormFlow(GenerativeModel, DecodedDistribution):
     """
 
     bound_samples = 1
+    restores = True  # whether ``volume="auto"`` may be the side that restores
 
     def __init__(
         self,
@@ -117,8 +113,7 @@ class FreeFormFlow(GenerativeModel, DecodedDistribution):
         seed: int = 0,
     ) -> None:
         hyperparameters = {k: v for k, v in locals().items() if k not in ("self", "manifold", "__class__")}
-        if volume not in VOLUMES:
-            raise UsageError(f"volume is {volume!r}; expected one of {', '.join(VOLUMES)}")
+        chosen = choose_volume(volume, manifold, self.restores)
         if probes < 1:
             raise UsageError(f"probes is {probes}; expected at least 1")
         embedding = ContextEmbedding(context_features, context_categories)
@@ -130,7 +125,7 @@ class FreeFormFlow(GenerativeModel, DecodedDistribution):
         decoder = free_form_map(manifold, **size, seed=2 * seed + 1)
         super().__init__(manifold, encoder, decoder, embedding)
         self.hyperparameters = hyperparameters
-        self.volume = _resolve_volume(volume, manifold)
+        self.volume = chosen
         self.proposal = broad_proposal(manifold, proposal_scale)
         self.progress = 0.0
         self.consistency = consistency if manifold.symmetry == "euclidean" else 0.0
@@ -140,7 +135,7 @@ class FreeFormFlow(GenerativeModel, DecodedDistribution):
     def on_size(self, manifold: PointCloud) -> FreeFormFlow:
         """The same networks on clouds of another size; weights are shared, not copied."""
         other, told = resized(self, manifold), self.hyperparameters
-        other.volume = _resolve_volume(told["volume"], manifold)
+        other.volume = choose_volume(told["volume"], manifold, self.restores)
         other.proposal = broad_proposal(manifold, told["proposal_scale"]).to(next(self.parameters()))
         return other
 
@@ -244,9 +239,9 @@ class FreeFormFlow(GenerativeModel, DecodedDistribution):
         probes = drawn["probes"].movedim(1, 0)
         networks = (self.encoder, self.decoder, self.manifold)
         if self.volume == "surrogate":
-            z, trace, mismatch = calculus.volume_surrogate(*networks, x, probes, context)
+            z, trace, mismatch = surrogates.volume_surrogate(*networks, x, probes, context)
             return z, self.decoder(z, context), trace, mismatch
-        found = calculus.volume_surrogates(*networks, x, probes, context)
+        found = surrogates.volume_surrogates(*networks, x, probes, context)
         trace = found.conditional if self.volume == "conditional" else found.restoring
         return found.latent, found.image, trace, None
 
@@ -284,14 +279,3 @@ class FreeFormFlow(GenerativeModel, DecodedDistribution):
         if size == 0 or "noise" not in drawn:
             return x
         return self.manifold.expmap(x, self.manifold.from_coordinates(x, size * drawn["noise"].to(x)))
-
-
-def _resolve_volume(volume: str, manifold: Manifold) -> str:
-    if volume in CHOSEN and manifold.symmetry == "euclidean":
-        raise UsageError(
-            f"volume is {volume!r}, which needs derivatives that networks on clouds of points do not offer; choose "
-            "'surrogate' or 'auto' there"
-        )
-    if volume != "auto":
-        return volume
-    return "exact_encoder" if manifold.dim <= LARGEST_EXACT_DIM else "surrogate"

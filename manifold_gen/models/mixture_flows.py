@@ -14,7 +14,7 @@ class MixtureBaseFlow(FromMixture, FreeFormFlow):
     Args:
         manifold: where data and latents live.
         components: of the mixture, at most; as many as raise the likelihood of held-out points.
-        options: as in ``FreeFormFlow``.
+        options: as in ``FreeFormFlow``, but that ``volume="auto"`` is exact on the encoder's side up to dimension 8.
 
     Raises:
         UsageError: fewer than one component, clouds of many sizes, or as ``FreeFormFlow``.
@@ -26,6 +26,9 @@ class MixtureBaseFlow(FromMixture, FreeFormFlow):
         >>> flow.sample(3, generator=torch.Generator().manual_seed(0)).shape
         torch.Size([3, 2])
     """
+
+    # from the mixture of earthquake's validation points the exact volume was learned 0.2 nats further in 60 s
+    restores = False
 
     def __init__(self, manifold: Manifold, *, components: int = 128, **options: object) -> None:
         super().__init__(manifold, **options)

@@ -58,10 +58,12 @@ def test_settings_are_resolved_in_full():
             assert "seed" not in settings["model"]
 
 
-def test_settings_of_points_are_not_those_of_clouds():
-    chosen = {name: suite.cells([name], ["free-form-flow"], 1, BUDGETS["quick"])[0] for name in ("earthquake", "qm9")}
-    assert {name: cell.settings["model"]["volume"] for name, cell in chosen.items()} == {
+def test_a_cell_records_the_volume_that_the_default_stands_for():
+    """But on clouds of many sizes, where it is chosen size by size."""
+    cells = suite.cells(["earthquake", "ramachandran", "qm9"], ["free-form-flow"], 1, BUDGETS["quick"])
+    assert {cell.data: cell.settings["model"]["volume"] for cell in cells} == {
         "earthquake": "restoring",
+        "ramachandran": "exact_encoder",
         "qm9": "auto",
     }
 

@@ -116,10 +116,23 @@ def test_strided_terms_keep_the_mean(latent_stride, proposal_stride):
     torch.testing.assert_close(found["nll"], expected["nll"])
 
 
-def test_auto_takes_an_exact_volume_up_to_dimension_eight():
-    for spec in ("sphere:2", "so3", "torus:2", "torus:8"):
-        assert "probes" not in drawn(small(spec, volume="auto"), 4)
-    assert "probes" in drawn(small("torus:9", volume="auto"), 4)
+@pytest.mark.parametrize(
+    ("volume", "specs"),
+    [
+        ("restoring", ["euclidean:2", "sphere:1", "sphere:2", "so3", "lorentz:3", "poincare:2", "sphere:2 x torus:1"]),
+        ("exact_encoder", ["torus:1", "torus:2", "torus:8", "sphere:4", "so3 x torus:1", "points:3,2", "points:3,3"]),
+        ("surrogate", ["torus:9", "sphere:9", "points:5,3"]),
+    ],
+)
+def test_auto_is_the_volume_that_was_learned_furthest(volume, specs):
+    """Of the side that restores where dimensions are few, but not on tori and on clouds of points."""
+    for spec in specs:
+        assert FreeFormFlow(from_spec(spec), width=8, depth=1).volume == volume, spec
+
+
+def test_auto_is_an_exact_volume_from_a_fitted_mixture():
+    for spec in ("sphere:2", "torus:2", "torus:8"):
+        assert models.MixtureBaseFlow(from_spec(spec), components=2, width=8, depth=1).volume == "exact_encoder"
 
 
 @pytest.mark.parametrize("spec", ["sphere:2", "torus:2", "so3", "poincare:2"])

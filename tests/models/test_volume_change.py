@@ -9,7 +9,7 @@ from diffeomorphisms import SPECS, Map, pair, points
 from scipy import stats
 from torch import nn
 
-from manifold_gen import calculus, seeds
+from manifold_gen import calculus, seeds, surrogates
 from manifold_gen.manifolds import SO3, Euclidean, PoincareBall
 
 RATE = 1e-5  # of a false alarm, of each statistical test here
@@ -54,7 +54,7 @@ def surrogate_deviation(manifold, encoder, decoder, probes, seed=0, used=None):
         encoder,
         manifold,
         lambda x: log_det(encoder, manifold, x),
-        lambda x, drawn: calculus.volume_surrogate(encoder, decoder, used or manifold, x, drawn)[1],
+        lambda x, drawn: surrogates.volume_surrogate(encoder, decoder, used or manifold, x, drawn)[1],
         probes,
         seed,
     )
@@ -67,7 +67,7 @@ def decoder_deviation(manifold, encoder, decoder, probes, seed=0, used=None):
         nn.ModuleList([encoder, decoder]),
         manifold,
         lambda x: -log_det(decoder, manifold, encoder(x)),
-        lambda x, drawn: calculus.volume_surrogates(encoder, decoder, used or manifold, x, drawn).decoder.mean(0),
+        lambda x, drawn: surrogates.volume_surrogates(encoder, decoder, used or manifold, x, drawn).decoder.mean(0),
         probes,
         seed,
     )
@@ -101,8 +101,8 @@ def test_scaling_by_the_ambient_dimension_fails(spec, monkeypatch):
     """The published estimator scales probes by √D, which weighs the volume change D / n times too much."""
     manifold, encoder, decoder = pair(spec)
     ambient = 2 * manifold.dim if manifold.name == "torus" else math.prod(manifold.shape)
-    right = calculus.isotropic
-    monkeypatch.setattr(calculus, "isotropic", lambda v: right(v) * math.sqrt(ambient / manifold.dim))
+    right = surrogates.isotropic
+    monkeypatch.setattr(surrogates, "isotropic", lambda v: right(v) * math.sqrt(ambient / manifold.dim))
     deviation, count = surrogate_deviation(manifold, encoder, decoder, 1)
     assert deviation > 2 * limit(count)
 
@@ -141,18 +141,18 @@ def test_either_branch_has_the_same_gradient_where_the_decoder_inverts_the_encod
     manifold, encoder, decoder = pair(spec)
     x = points(manifold, 6)
     drawn = torch.randn(3, 6, manifold.dim, generator=seeds.generator(4)).double()
-    found = calculus.volume_surrogates(encoder, decoder, manifold, x, drawn)
+    found = surrogates.volume_surrogates(encoder, decoder, manifold, x, drawn)
     assert float(found.excess.abs().max()) < 1e-9
     torch.testing.assert_close(found.latent, encoder(x))
     torch.testing.assert_close(found.image, x, rtol=0, atol=1e-9)
     first, second, chosen, other, plain = (
         gradients(encoder, x, value)
         for value in (
-            lambda x: calculus.volume_surrogates(encoder, decoder, manifold, x, drawn).encoder.mean(0),
-            lambda x: calculus.volume_surrogates(encoder, decoder, manifold, x, drawn).decoder.mean(0),
-            lambda x: calculus.volume_surrogates(encoder, decoder, manifold, x, drawn).conditional,
-            lambda x: calculus.volume_surrogates(encoder, decoder, manifold, x, drawn).restoring,
-            lambda x: calculus.volume_surrogate(encoder, decoder, manifold, x, drawn)[1],
+            lambda x: surrogates.volume_surrogates(encoder, decoder, manifold, x, drawn).encoder.mean(0),
+            lambda x: surrogates.volume_surrogates(encoder, decoder, manifold, x, drawn).decoder.mean(0),
+            lambda x: surrogates.volume_surrogates(encoder, decoder, manifold, x, drawn).conditional,
+            lambda x: surrogates.volume_surrogates(encoder, decoder, manifold, x, drawn).restoring,
+            lambda x: surrogates.volume_surrogate(encoder, decoder, manifold, x, drawn)[1],
         )
     )
     torch.testing.assert_close(first, plain, rtol=1e-9, atol=1e-9)
@@ -207,7 +207,7 @@ def test_each_probe_takes_the_branch_of_its_own_excess(probes, excess, condition
     f, g, x = Stretch(*F), Stretch(*G), torch.ones(1, 2).double()
     drawn = torch.tensor(probes).double().unsqueeze(1)
     for name, expected in (("conditional", conditional), ("restoring", restoring)):
-        found = calculus.volume_surrogates(f, g, PLANE, x, drawn)
+        found = surrogates.volume_surrogates(f, g, PLANE, x, drawn)
         slopes = torch.autograd.grad(getattr(found, name).sum(), [f.theta, g.theta])
         torch.testing.assert_close(found.excess.squeeze(1), torch.tensor(excess).double())
         torch.testing.assert_close(torch.stack(slopes), torch.tensor(expected).double())
@@ -218,12 +218,12 @@ def test_one_rule_drives_the_excess_from_zero_and_the_other_to_it(name, sign):
     """A small step that raises the surrogate moves c away from 0 by the conditional rule, towards 0 by the other."""
     f, g, x = Stretch(*F), Stretch(*G), torch.ones(1, 2).double()
     drawn = torch.eye(2).double().unsqueeze(1)
-    found = calculus.volume_surrogates(f, g, PLANE, x, drawn)
+    found = surrogates.volume_surrogates(f, g, PLANE, x, drawn)
     slopes = torch.autograd.grad(getattr(found, name).sum(), [f.theta, g.theta])
     with torch.no_grad():
         for parameter, slope in zip((f.theta, g.theta), slopes, strict=True):
             parameter.add_(1e-3 * slope)
-    moved = calculus.volume_surrogates(f, g, PLANE, x, drawn).excess.abs() - found.excess.abs()
+    moved = surrogates.volume_surrogates(f, g, PLANE, x, drawn).excess.abs() - found.excess.abs()
     assert bool((sign * moved > 0).all())
 
 
@@ -232,8 +232,8 @@ def test_values_of_the_branches_are_one_trace():
     f, g = Stretch(*F), Stretch(*G)
     drawn = torch.randn(5, 4, 2, generator=seeds.generator(6)).double()
     x = torch.ones(4, 2).double()
-    found = calculus.volume_surrogates(f, g, PLANE, x, drawn)
-    plain = calculus.volume_surrogate(f, g, PLANE, x, drawn)[1]
+    found = surrogates.volume_surrogates(f, g, PLANE, x, drawn)
+    plain = surrogates.volume_surrogate(f, g, PLANE, x, drawn)[1]
     assert set(torch.sign(found.excess).flatten().tolist()) == {-1.0, 1.0}
     torch.testing.assert_close(found.encoder, found.decoder)
     torch.testing.assert_close(found.conditional, plain)
@@ -308,7 +308,7 @@ def test_the_mismatch_is_zero_of_inverse_maps_alone(spec):
     x = points(manifold, 20, 0)
     probes = torch.randn(3, 20, manifold.dim, generator=seeds.generator(1)).double()
     with torch.no_grad():
-        inverse = calculus.volume_surrogate(encoder, decoder, manifold, x, probes)[2]
-        other = calculus.volume_surrogate(decoder, decoder, manifold, x, probes)[2]
+        inverse = surrogates.volume_surrogate(encoder, decoder, manifold, x, probes)[2]
+        other = surrogates.volume_surrogate(decoder, decoder, manifold, x, probes)[2]
     assert float(inverse.max()) < 1e-16
     assert float(other.min()) > 1e-4
