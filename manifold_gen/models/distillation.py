@@ -23,11 +23,10 @@ from manifold_gen.data.base import Dataset
 from manifold_gen.data.ragged import RaggedSplit
 from manifold_gen.errors import UsageError
 from manifold_gen.manifolds.base import Manifold
-from manifold_gen.manifolds.point_cloud import PointCloud
 from manifold_gen.models.cloud_pairs import cloud_pairs
 from manifold_gen.models.continuous import ContinuousDistribution
 from manifold_gen.models.free_form_flow import LARGEST_FOLD_DIM, FreeFormFlow
-from manifold_gen.models.pairs import FlowPairs, flow_pairs
+from manifold_gen.models.pairs import FlowPairs, LearnsPairs, flow_pairs
 from manifold_gen.models.sized import SizedModel
 from manifold_gen.ode import Solver
 from manifold_gen.training import FitResult, TrainingConfig, fit
@@ -36,7 +35,7 @@ from manifold_gen.training import FitResult, TrainingConfig, fit
 SMALLEST_DET = 1e-3
 
 
-class DistilledFlow(FreeFormFlow):
+class DistilledFlow(LearnsPairs, FreeFormFlow):
     r"""A ``FreeFormFlow`` whose training begins on the pairs of a teacher.
 
     Give it the pairs by ``learn_from`` before ``fit``; without them it is a ``FreeFormFlow`` and trains as one. Pairs
@@ -90,8 +89,6 @@ class DistilledFlow(FreeFormFlow):
             raise UsageError(f"pair_steps is {pair_steps}; expected at least one a stage, there are {stages}")
         self.hyperparameters = {**self.hyperparameters, **own}
         self.follows_jacobians = low and bool(jacobian_weight or volume_weight)
-        self.pairs: FlowPairs | None = None
-        self.pairs_by_size: dict[int, FlowPairs] = {}
 
     def learn_from(
         self, teacher: ContinuousDistribution, points: Tensor, context: Tensor | None = None, seed: int = 0
@@ -118,21 +115,7 @@ class DistilledFlow(FreeFormFlow):
         counts = (told["pairs"], told["near"])
         self.pairs = flow_pairs(teacher, points, context, *counts, solver, told["stages"], seed, self.follows_jacobians)
 
-    def on_size(self, manifold: PointCloud) -> DistilledFlow:
-        """The same networks on clouds of another size, with the pairs of that size."""
-        other = super().on_size(manifold)
-        other.pairs = self.pairs_by_size.get(manifold.shape[0])
-        return other
-
     # ---- training -----------------------------------------------------------------------------------------------
-
-    def auxiliary(self, n: int, generator: torch.Generator | None = None) -> dict[str, Tensor]:
-        """What ``FreeFormFlow`` draws, and one pair a sample."""
-        drawn = super().auxiliary(n, generator)
-        if self.pairs is not None:
-            size = len(self.pairs)
-            drawn["pair"] = torch.randint(size, (n,), generator=generator, device=drawn["latent"].device)
-        return drawn
 
     def losses(
         self, x: Tensor, context: Tensor | None = None, auxiliary: Mapping[str, Tensor] | None = None

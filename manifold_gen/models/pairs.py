@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Self
 
 import torch
 from torch import Tensor
@@ -10,6 +13,9 @@ from torch import Tensor
 from manifold_gen import calculus, seeds
 from manifold_gen.models.continuous import ContinuousDistribution
 from manifold_gen.ode import Solver, integrate
+
+if TYPE_CHECKING:
+    from manifold_gen.manifolds.point_cloud import PointCloud
 
 CHUNK = 4096
 _LATENTS, _ROWS, _CONTEXTS = 11, 12, 13  # streams of random numbers
@@ -52,6 +58,32 @@ class FlowPairs:
             context = context.to(like.dtype)
         jacobian = None if self.jacobian is None else self.jacobian.to(like)
         return FlowPairs(self.z.to(like), self.stops.to(like), jacobian, context)
+
+
+class LearnsPairs:
+    """What models share that learn the pairs of another one; it stands before the model's class among the bases.
+
+    Attributes:
+        pairs: of the manifold that the model lives on; ``None`` before it was given any. They are not saved.
+        pairs_by_size: of clouds, by their number of points.
+    """
+
+    pairs: FlowPairs | None = None
+    pairs_by_size: Mapping[int, FlowPairs] = MappingProxyType({})
+
+    def on_size(self, manifold: PointCloud) -> Self:
+        """The same networks on clouds of another size, with the pairs of that size."""
+        other = super().on_size(manifold)
+        other.pairs = self.pairs_by_size.get(manifold.shape[0])
+        return other
+
+    def auxiliary(self, n: int, generator: torch.Generator | None = None) -> dict[str, Tensor]:
+        """What the model draws, and one pair a sample."""
+        drawn = super().auxiliary(n, generator)
+        if self.pairs is not None:
+            size = len(self.pairs)
+            drawn["pair"] = torch.randint(size, (n,), generator=generator, device=drawn["latent"].device)
+        return drawn
 
 
 def flow_pairs(

@@ -19,14 +19,14 @@ from manifold_gen.errors import UsageError
 from manifold_gen.manifolds.point_cloud import PointCloud
 from manifold_gen.models.chunks import in_chunks
 from manifold_gen.models.endpoint_flow import EndpointFlow
-from manifold_gen.models.pairs import FlowPairs
+from manifold_gen.models.pairs import FlowPairs, LearnsPairs
 from manifold_gen.models.sized import SizedModel
 
 PAIRS_AT_ONCE = 2048
 _SIZES, _LATENTS = 31, 32  # streams of random numbers
 
 
-class RectifiedFlow(EndpointFlow):
+class RectifiedFlow(LearnsPairs, EndpointFlow):
     """An ``EndpointFlow`` that is trained on the pairs of another; without them it trains as one.
 
     Give it the pairs by ``rectify``. They are no part of the model: a saved one holds its network alone.
@@ -54,21 +54,6 @@ class RectifiedFlow(EndpointFlow):
             raise UsageError("pairing is on, which would part the pairs that a rectified flow learns; leave it off")
         super().__init__(manifold, noise=noise, pairing=pairing, **options)
         self.hyperparameters = {**self.hyperparameters, "start": start}
-        self.pairs: FlowPairs | None = None
-        self.pairs_by_size: dict[int, FlowPairs] = {}
-
-    def on_size(self, manifold: PointCloud) -> RectifiedFlow:
-        """The same networks on clouds of another size, with the pairs of that size."""
-        other = super().on_size(manifold)
-        other.pairs = self.pairs_by_size.get(manifold.shape[0])
-        return other
-
-    def auxiliary(self, n: int, generator: torch.Generator | None = None) -> dict[str, Tensor]:
-        """What ``EndpointFlow`` draws, and one pair a cloud."""
-        drawn = super().auxiliary(n, generator)
-        if self.pairs is not None:
-            drawn["pair"] = torch.randint(len(self.pairs), (n,), generator=generator, device=drawn["latent"].device)
-        return drawn
 
     def losses(
         self, x: Tensor, context: Tensor | None = None, auxiliary: Mapping[str, Tensor] | None = None
