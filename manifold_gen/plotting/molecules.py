@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 PICTURES = (".png", ".svg")
 _WIDTH, _HEIGHT, _CAPTION = 400, 400, 116  # pixels: five panels fill a journal's page of 7.2 inches at 280 dpi
 _LETTERS, _LINE, _CHARACTERS = 26, 34, 29  # pixels (6.7 points on that page), pixels between lines, in a line
+_TOUCHING = 1e-3  # of a bond's length: nearer, two atoms are drawn in one place
 _WRONG = (0.96, 0.62, 0.55)  # behind an atom whose bonds do not add up
 
 
@@ -187,5 +188,25 @@ def _depiction(positions: Tensor, numbers: Tensor, *, whole: bool) -> tuple[Mol,
         mol.UpdatePropertyCache(strict=False)
         Chem.FastFindRings(mol)
         rdDepictor.Compute2DCoords(mol)
+    if whole:
+        _keep_apart(mol, positions)
     wrong = (~stable_atoms(numbers, orders)).nonzero().squeeze(-1).tolist() if whole else []
     return mol, wrong
+
+
+def _keep_apart(mol: Mol, positions: Tensor) -> None:
+    """Lay the cloud flat as it is, where the drawing puts two atoms in one place: bonds of no length cannot be drawn.
+
+    Clouds that are far from any molecule are bound each to each, and have no drawing that is flat.
+    """
+    flat = torch.as_tensor(mol.GetConformer().GetPositions())
+    if len(flat) < 2 or float(torch.pdist(flat).min()) > _TOUCHING:
+        return
+    centred = positions.double() - positions.double().mean(0)
+    plane = torch.linalg.svd(centred, full_matrices=False).Vh[:2]
+    own = centred @ plane.mT
+    size = float(torch.pdist(own).median())
+    # far enough from each other for a bond to have a direction, should two lie behind one another
+    own = own / max(size, 1e-6) + _TOUCHING * torch.arange(len(own)).unsqueeze(-1)
+    for atom, (x, y) in enumerate(own.tolist()):
+        mol.GetConformer().SetAtomPosition(atom, (x, y, 0.0))

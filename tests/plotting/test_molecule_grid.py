@@ -10,7 +10,8 @@ from molecule_cases import ALL, METHANE, VERDICTS, WATER
 
 from manifold_gen.chemistry.molecules import Molecules
 from manifold_gen.errors import DataError, RunFolderError, UsageError
-from manifold_gen.plotting.molecules import formula, molecule_grid, strict_faults
+from manifold_gen.plotting.molecules import formula, molecule_grid, molecule_picture, strict_faults
+from manifold_gen.seeds import generator
 
 
 def test_every_fault_is_named():
@@ -37,6 +38,20 @@ def highlighted(molecules, tmp_path):
     """How many atoms of an SVG have a red ground."""
     text = molecule_grid(molecules, tmp_path / "x.svg").read_text()
     return len(re.findall(r"<ellipse[^>]*fill:#F49E8C", text))
+
+
+@pytest.mark.parametrize("spread", [0.2, 0.5, 0.8])
+def test_clouds_that_have_no_flat_drawing_are_drawn(spread):
+    # bound each to each, some of them have two atoms in one place of a drawing: RDKit draws no bond of no length
+    for seed in range(60):
+        n = 14 + seed % 8
+        positions = spread * torch.randn(n, 3, generator=generator(seed))
+        numbers = torch.tensor([6, 7, 8])[torch.randint(3, (n,), generator=generator(seed, 1))]
+        assert molecule_picture(Molecules.join([(positions, numbers)]), ".svg").endswith(b"</svg>\n")
+
+
+def test_a_cloud_in_one_place_is_drawn():
+    assert molecule_picture(Molecules.join([(torch.zeros(6, 3), torch.full((6,), 6))]), ".svg")
 
 
 def test_atoms_of_wrong_valence_are_on_red(tmp_path):
