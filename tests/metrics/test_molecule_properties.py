@@ -53,12 +53,12 @@ def test_a_sum_over_atoms_is_exact_before_any_training():
 def test_training_finds_what_only_the_places_tell(stretched):
     train, test = stretched[:45], stretched[45:]
     network, seen = predictor(["y"]), []
-    config = TrainingConfig(steps=150, batch_size=15, ema_decay=0.9, eval_every=50)
+    config = TrainingConfig(steps=300, batch_size=15, ema_decay=0.9, eval_every=100)
     fit_predictor(network, train, config, seen.append)
     truth = values_of(test, ["y"])
     error = mean_absolute_errors(network.predict(test), truth, ["y"])["y"].value
     by_size = mean_absolute_errors(medians_by_size(train, ["y"], test.sizes), truth, ["y"])["y"].value
-    assert seen == [50, 100, 150]
+    assert seen == [100, 200, 300]
     assert error < 0.5 * by_size
     again = predictor(["y"])
     fit_predictor(again, train, config)
