@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-
 import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
@@ -22,16 +20,19 @@ def assignment(gain: Tensor) -> Tensor:
         gain: ``(b, n, n)``.
 
     Raises:
-        ValueError: off the GPU, an entry is NaN. There a matrix with one gets any permutation.
+        ValueError: off the GPU, an entry is NaN. There a matrix with one gets columns that mean nothing.
 
     Example:
         >>> assignment(torch.tensor([[[1.0, 3.0], [2.0, 3.0]]]))
         tensor([[1, 0]])
     """
     gain = gain.detach()
-    if gain.is_cuda and importlib.util.find_spec("triton") is not None:
-        from manifold_gen.assignment_kernel import solve
-
-        return solve(-gain)
+    if gain.is_cuda:
+        try:
+            from manifold_gen.assignment_kernel import solve
+        except ModuleNotFoundError:  # no Triton: one by one below
+            pass
+        else:
+            return solve(-gain)
     order = [linear_sum_assignment(matrix, maximize=True)[1] for matrix in gain.cpu().numpy()]
     return torch.as_tensor(np.array(order, dtype=np.int64).reshape(gain.shape[:2]), device=gain.device)

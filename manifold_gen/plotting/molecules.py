@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 PICTURES = (".png", ".svg")
 _WIDTH, _HEIGHT, _CAPTION = 400, 400, 116  # pixels: five panels fill a journal's page of 7.2 inches at 280 dpi
 _LETTERS, _LINE, _CHARACTERS = 26, 34, 29  # pixels (6.7 points on that page), pixels between lines, in a line
-_TOUCHING = 1e-3  # of a bond's length: nearer, two atoms are drawn in one place
+_TOUCHING = 1e-3  # nearer, two atoms are drawn in one place; a bond of a drawing has length 1.5
 _WRONG = (0.96, 0.62, 0.55)  # behind an atom whose bonds do not add up
 
 

@@ -51,7 +51,9 @@ def test_clouds_that_have_no_flat_drawing_are_drawn(spread):
 
 
 def test_a_cloud_in_one_place_is_drawn():
-    assert molecule_picture(Molecules.join([(torch.zeros(6, 3), torch.full((6,), 6))]), ".svg")
+    drawn = molecule_picture(Molecules.join([(torch.zeros(6, 3), torch.full((6,), 6))]), ".svg")
+    assert drawn.endswith(b"</svg>\n")
+    assert b"nan" not in drawn
 
 
 def test_atoms_of_wrong_valence_are_on_red(tmp_path):

@@ -43,7 +43,7 @@ class PropertyPredictor(nn.Module):
     Args:
         names: of the properties, as ``Molecules`` call them.
         elements: atomic numbers that occur.
-        width, pair_width, depth, distance_features: of the network.
+        options: of the network: ``width``, ``pair_width``, ``depth``, ``distance_features`` of ``InvariantNetwork``.
 
     Example:
         >>> water = torch.tensor([[0.0, 0.0, 0.12], [0.0, 0.76, -0.48], [0.0, -0.76, -0.48]])
@@ -56,18 +56,11 @@ class PropertyPredictor(nn.Module):
         self,
         names: Sequence[str],
         elements: Sequence[int] = tuple(ELEMENTS),
-        *,
-        width: int = 64,
-        pair_width: int = 32,
-        depth: int = 4,
-        distance_features: int = 16,
+        **options: int,
     ) -> None:
         super().__init__()
         self.names, self.elements = tuple(names), tuple(elements)
-        self.network = InvariantNetwork(
-            3, len(self.elements), len(self.names),
-            width=width, pair_width=pair_width, depth=depth, distance_features=distance_features,
-        )  # fmt: skip
+        self.network = InvariantNetwork(3, len(self.elements), len(self.names), **options)
         self.register_buffer("law", torch.zeros(1 + len(self.elements), len(self.names)))
         self.register_buffer("deviation", torch.ones(len(self.names)))
 
