@@ -34,6 +34,9 @@ Train = Callable[[Dataset, Cell, Place, Sampler | None], Trained]
 ONE, ODE, MAP = "one", "ode", "map"
 # network evaluations per sample at which the quality of samples is measured; none: what the sampler takes by default
 EVALUATIONS = {ONE: (), ODE: (1, 2, 4, 8, 16, 32, 64), MAP: (1, 2, 4, 8)}
+# Of a free-form flow's data, fading over the training. Without it the 660 training points of volcano are learned by heart:
+# on validation points 0.500 and -0.587 nats at two seeds, with it 0.139 and -0.642; fire and earthquake change by 0.03.
+NOISE = {"noise": 0.02}
 _GIVEN = ("manifold", "seed", "context_features", "context_categories")
 
 
@@ -49,9 +52,9 @@ def _as_elsewhere(manifold: Manifold) -> Mapping[str, object]:
     return {}
 
 
-def _volume(manifold: Manifold) -> Mapping[str, object]:
-    """The volume change that the default stands for, so that a record says what was trained."""
-    return {} if manifold.varies else {"volume": choose_volume("auto", manifold)}
+def _of_points(manifold: Manifold) -> Mapping[str, object]:
+    """Noise on points, and the volume change that the default stands for, so that a record says what was trained."""
+    return {} if manifold.varies else {"volume": choose_volume("auto", manifold), **NOISE}
 
 
 @dataclass(frozen=True)
@@ -156,7 +159,7 @@ def _kernels(dataset: Dataset, seed: int) -> Distribution:
 
 
 METHODS: dict[str, Method] = {
-    "free-form-flow": learned("free-form flow", ONE, "free-form-flow", on=_volume, suits=_anywhere),
+    "free-form-flow": learned("free-form flow", ONE, "free-form-flow", on=_of_points, suits=_anywhere),
     "free-form-flow-distilled": Method(
         "free-form flow, distilled",
         ONE,
@@ -179,7 +182,11 @@ METHODS: dict[str, Method] = {
     "mixture": Method("mixture by EM", ONE, fitted(_mixture)),
     "kernel-density": Method("kernel density", ONE, fitted(_kernels)),
     "free-form-flow-mixture": Method(
-        "free-form flow, mixture base", ONE, prepared("free-form-flow-mixture"), entry="free-form-flow-mixture"
+        "free-form flow, mixture base",
+        ONE,
+        prepared("free-form-flow-mixture"),
+        entry="free-form-flow-mixture",
+        model=NOISE,
     ),
     "flow-matching-mixture": Method(
         "flow matching, mixture base", ODE, prepared("flow-matching-mixture"), entry="flow-matching-mixture"
