@@ -34,8 +34,8 @@ Train = Callable[[Dataset, Cell, Place, Sampler | None], Trained]
 ONE, ODE, MAP = "one", "ode", "map"
 # network evaluations per sample at which the quality of samples is measured; none: what the sampler takes by default
 EVALUATIONS = {ONE: (), ODE: (1, 2, 4, 8, 16, 32, 64), MAP: (1, 2, 4, 8)}
-# Of a free-form flow's data, fading over the training. Without it the 660 training points of volcano are learned by heart:
-# on validation points 0.500 and -0.587 nats at two seeds, with it 0.139 and -0.642; fire and earthquake change by 0.03.
+# Of a free-form flow's data, fading over the training. Without it the 660 training points of volcano are learned by
+# heart: validation points of two seeds have 0.500 and -0.587 nats, with it 0.139 and -0.642 (docs/benchmarks.md).
 NOISE = {"noise": 0.02}
 _GIVEN = ("manifold", "seed", "context_features", "context_categories")
 

@@ -10,6 +10,7 @@ _HOMES = {
     "element_number": "elements",
     "element_symbol": "elements",
     "read_molecules": "files",
+    "sum_formula": "elements",
     "write_molecules": "files",
 }
 

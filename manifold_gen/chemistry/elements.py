@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+
 from manifold_gen.errors import DataError
 
 _TEXT = """
@@ -46,3 +49,15 @@ def element_number(symbol: str) -> int:
     if not 1 <= number <= len(SYMBOLS):
         raise DataError(f"unknown element {symbol!r}")
     return number
+
+
+def sum_formula(numbers: Sequence[int]) -> str:
+    """The formula of atomic numbers in Hill's order: carbon, hydrogen, the others by name.
+
+    >>> sum_formula([8, 6, 1, 1, 1, 1])
+    'CH4O'
+    """
+    counts = Counter(element_symbol(number) for number in numbers)
+    first = [symbol for symbol in ("C", "H") if symbol in counts and "C" in counts]
+    order = first + sorted(symbol for symbol in counts if symbol not in first)
+    return "".join(f"{symbol}{counts[symbol] if counts[symbol] > 1 else ''}" for symbol in order)

@@ -42,6 +42,36 @@ class Evaluation:
     note: Callable[[str], None]
 
 
+@dataclass(frozen=True)
+class Scoring:
+    """What ``score`` was asked for; ``flags`` are those that not every kind understands, as they were given."""
+
+    model: GenerativeModel
+    format: Format
+    run: str
+    file: str
+    chunk: int
+    seed: int
+    flags: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """A row for each of those of a file.
+
+    Attributes:
+        columns: their names.
+        rows: one value a column.
+        said: what they are, for people.
+        record: the same for machines.
+    """
+
+    columns: tuple[str, ...]
+    rows: list[tuple[object, ...]]
+    said: str
+    record: Mapping[str, object]
+
+
 class Kind(Protocol):
     """One kind of data.
 
@@ -49,7 +79,7 @@ class Kind(Protocol):
         name: what a message calls the data.
         example: a file that ``sample`` writes.
         figures: endings of the files that ``plot`` writes.
-        sample_flags, evaluate_flags: the flags it understands beside those that hold for all.
+        sample_flags, evaluate_flags, score_flags: the flags it understands beside those that hold for all.
     """
 
     name: str
@@ -57,6 +87,7 @@ class Kind(Protocol):
     figures: tuple[str, ...]
     sample_flags: frozenset[str]
     evaluate_flags: frozenset[str]
+    score_flags: frozenset[str]
 
     def summarise(self, dataset: Dataset) -> dict[str, object]:
         """What is said about a data set before anything is trained on it, as plain values."""
@@ -72,6 +103,9 @@ class Kind(Protocol):
 
     def evaluate(self, asked: Evaluation) -> Told:
         """How good the model is."""
+
+    def score(self, asked: Scoring) -> Scores:
+        """How likely each row of a file is."""
 
     def plot(
         self, model: GenerativeModel, fmt: Format, dataset: Dataset, target: Path, *, count: int | None, seed: int

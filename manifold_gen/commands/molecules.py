@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from manifold_gen.commands.kinds import Evaluation, Told
+from manifold_gen.commands.kinds import Evaluation, Scores, Scoring, Told
 from manifold_gen.commands.points import likelihood_lines
 from manifold_gen.commands.runs import whole_number
 from manifold_gen.commands.sampling import knobs, told_settings
@@ -30,6 +31,7 @@ class OfMolecules:
     figures = (".png", ".svg")
     sample_flags = frozenset({"--atoms", "--picture", "--page"})
     evaluate_flags = frozenset({"-n", "--relax", "--posebusters", "--bound", "--steps", "--noise"})
+    score_flags = frozenset({"--samples"})
 
     def summarise(self, dataset: Dataset) -> dict[str, object]:
         """Molecules of each part, their atoms and elements."""
@@ -127,6 +129,26 @@ class OfMolecules:
             said, found = _likelihood(asked, bound)
             lines, record = lines + said, record | found
         return Told(lines, record, not report.not_finite)
+
+    def score(self, asked: Scoring) -> Scores:
+        """A lower bound of each molecule's log-likelihood: its elements are kinds, which have no density."""
+        from manifold_gen.chemistry import read_molecules, sum_formula
+        from manifold_gen.commands.runs import floating_type
+        from manifold_gen.metrics.molecules import molecule_bounds
+
+        told = asked.flags.get("--samples")
+        samples = asked.model.bound_samples if told is None else whole_number(told, "--samples")
+        molecules = read_molecules(asked.file)
+        split = asked.format.encode(molecules, floating_type(asked.model))
+        bounds = molecule_bounds(asked.model, split, samples=samples, seed=asked.seed).tolist()
+        formulae = [sum_formula(numbers.tolist()) for _, numbers in molecules]
+        rows = list(zip(formulae, molecules.sizes.tolist(), bounds, strict=True))
+        known = [bound for bound in bounds if math.isfinite(bound)]
+        mean, lost = sum(known) / len(known) if known else None, len(rows) - len(known)
+        said = "" if mean is None else f", mean log-likelihood at least {mean:.2f} nats, by {samples} noises each"
+        said = f"{len(rows):,} molecules of {asked.file}{said}, {lost} without a bound"
+        record = {"mean_bound": mean, "without_bound": lost, "samples": samples, "seed": asked.seed}
+        return Scores(("formula", "atoms", "bound"), rows, said, record)
 
     def plot(
         self,

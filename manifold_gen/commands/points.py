@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from manifold_gen.commands import summary
-from manifold_gen.commands.kinds import Evaluation, Told
+from manifold_gen.commands.kinds import Evaluation, Scores, Scoring, Told
 from manifold_gen.commands.particles import diagnosed, evaluate_particles
 from manifold_gen.commands.runs import device_of, floating_type
 from manifold_gen.errors import UsageError
@@ -15,6 +15,7 @@ from manifold_gen.errors import UsageError
 if TYPE_CHECKING:
     from manifold_gen.commands.sampling import Drawn
     from manifold_gen.data import Dataset
+    from manifold_gen.data.base import Split
     from manifold_gen.data.kinds import Format
     from manifold_gen.metrics.diagnostics import Diagnostics
     from manifold_gen.metrics.likelihood import LikelihoodReport
@@ -29,6 +30,7 @@ class Points:
     figures = (".png", ".pdf", ".svg")
     sample_flags: frozenset[str] = frozenset()
     evaluate_flags = frozenset({"-n"})
+    score_flags = frozenset({"--project"})
 
     def summarise(self, dataset: Dataset) -> dict[str, object]:
         """Rows, manifold, context and checks."""
@@ -64,6 +66,32 @@ class Points:
         report = evaluate_likelihood(asked.model, rows, train=train, density=density, seed=asked.seed)
         return Told(likelihood_lines(report), report.to_dict(), report.valid)
 
+    def score(self, asked: Scoring) -> Scores:
+        """The log-density of each row, in double precision, as for ``evaluate``: the inversion then stops at 1e-10."""
+        import torch
+
+        from manifold_gen.data.files import read_split
+        from manifold_gen.distributions.base import Distribution
+        from manifold_gen.models import name_of
+
+        if not isinstance(asked.model, Distribution):
+            raise UsageError(
+                f"{name_of(asked.model.kind)} on {asked.model.manifold} has no log-density that a row can be given; "
+                f"'manifold-gen evaluate {asked.run}' says how good what it draws is"
+            )
+        project = "--project" in asked.flags
+        split = read_split(asked.file, asked.format, dtype=floating_type(asked.model), project=project)
+        model = asked.model.to(torch.float64)
+        split = split.to(dtype=torch.float64, device=device_of(model))
+        rows: list[tuple[object, ...]] = []
+        for start in range(0, len(split), asked.chunk):
+            rows += _scored(model, split.take(torch.arange(start, min(start + asked.chunk, len(split)))))
+        good = [row[0] for row in rows if row[2]]
+        mean, lost = sum(good) / len(good) if good else None, len(rows) - len(good)
+        said = "" if mean is None else f", mean log-density {mean:.4f} nats"
+        said = f"{len(rows):,} rows of {asked.file}{said}, {lost} not converged"
+        return Scores(_SCORES, rows, said, {"mean_log_prob": mean, "unconverged": lost})
+
     def plot(
         self, model: GenerativeModel, fmt: Format, dataset: Dataset, target: Path, *, count: int | None, seed: int
     ) -> None:
@@ -74,6 +102,16 @@ class Points:
 
 
 POINTS = Points()
+_SCORES = ("log_prob", "residual", "converged")
+
+
+def _scored(model: GenerativeModel, split: Split) -> list[tuple[object, ...]]:
+    import torch
+
+    with torch.no_grad():
+        record = model.score(model.manifold.projx(split.x), split.context)
+    columns = (record.log_prob, record.residual, record.converged)
+    return list(zip(*(column.cpu().tolist() for column in columns), strict=True))
 
 
 def likelihood_lines(report: LikelihoodReport) -> list[str]:

@@ -1,4 +1,4 @@
-"""``manifold-gen score``: log-density of each row of a file."""
+"""``manifold-gen score``: how likely each row of a file is."""
 
 from __future__ import annotations
 
@@ -6,20 +6,13 @@ import csv
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
 import click
 
 from manifold_gen.commands.console import Console, common_options
-from manifold_gen.commands.runs import device_of, floating_type, open_run, output_path, whole_number
-from manifold_gen.errors import UsageError
-
-if TYPE_CHECKING:
-    from manifold_gen.data.base import Split
-    from manifold_gen.models.base import GenerativeModel
-
-Row = tuple[float, float, bool]
-_HEADER = ("log_prob", "residual", "converged")
+from manifold_gen.commands.kinds import Scores, Scoring, kind_of, understood
+from manifold_gen.commands.runs import open_run, output_path, whole_number
 
 
 @click.command()
@@ -27,6 +20,8 @@ _HEADER = ("log_prob", "residual", "converged")
 @click.argument("file", metavar="FILE")
 @click.option("-o", "--out", metavar="FILE", help="File to write, .csv or .tsv; standard output where left out.")
 @click.option("--project", is_flag=True, help="Put points that are off the manifold onto it.")
+@click.option("--samples", metavar="N", help="Noises of each molecule.  [default: the model's]")
+@click.option("--seed", type=int, default=0, metavar="N", help="Seed of the noises of molecules.  [default: 0]")
 @click.option("--chunk", default="10000", metavar="N", help="Rows scored at once, which bounds the memory.")
 @click.option("--device", default="auto", metavar="NAME", help="auto, cpu, cuda or cuda:1.")
 @click.option("--overwrite", is_flag=True, help="Replace the file where it exists.")
@@ -37,82 +32,57 @@ def score(
     file: str,
     out: str | None,
     project: bool,
+    samples: str | None,
+    seed: int,
     chunk: str,
     device: str,
     overwrite: bool,
 ) -> None:
-    """Log-density of each row of FILE under the model of RUN, in nats.
+    """How likely each row of FILE is under the model of RUN, in nats; one row for each.
 
-    One row for each row of FILE: log_prob with respect to the volume of the manifold (radians, not degrees), the
-    residual of the inversion behind it, and whether that converged; where it did not, log_prob is -inf.
+    Points: log_prob with respect to the volume of the manifold (radians, not degrees), the residual of the inversion
+    behind it, and whether that converged; where it did not, log_prob is -inf.
+
+    Molecules: formula, atoms and bound, an estimate of a lower bound of log p(n) + log p(x | n) from --samples noises;
+    -inf where the model does not know the size. Records that cannot be read are named and have no row.
+
+    \b
+    manifold-gen score runs/rama angles.csv -o scores.csv
+    manifold-gen score qm9-flow-matching molecules.sdf -o scores.csv
     """
     target = output_path(out, (".csv", ".tsv"), overwrite=overwrite) if out else None
     size = whole_number(chunk, "--chunk")
-    from manifold_gen.data.files import read_split
-    from manifold_gen.distributions.base import Distribution
-    from manifold_gen.models import name_of
-
     model, fmt = open_run(run, device)
-    if not isinstance(model, Distribution):
-        raise UsageError(
-            f"{name_of(model.kind)} on {model.manifold} has no log-density that a row can be given; "
-            f"'manifold-gen evaluate {run}' says how good what it draws is"
-        )
-    split = read_split(file, fmt, dtype=floating_type(model), project=project)
-    rows = _score(model, split, size)
+    kind = kind_of(fmt)
+    given = {"--project": "yes" if project else None, "--samples": samples}
+    flags = understood(given, kind.score_flags, kind)
+    found = kind.score(Scoring(model, fmt, run, file, size, seed, flags))
     if target is not None:
-        _write_file(target, rows)
+        _write_file(target, found)
     elif not console.json:
-        _write(sys.stdout, rows, ",")
-    _conclude(console, run, file, rows, target)
+        _write(sys.stdout, found, ",")
+    console.note(found.said)
+    scores = {"scores": [dict(zip(found.columns, row, strict=True)) for row in found.rows]}
+    place = {"out": str(target)} if target else scores
+    console.result({"run": run, "file": file, "rows": len(found.rows), **found.record, **place})
 
 
-def _score(model: GenerativeModel, split: Split, size: int) -> list[Row]:
-    """In double precision, as ``evaluate`` does: the tolerance of the inversion is then 1e-10."""
-    import torch
-
-    model = model.to(torch.float64)
-    split = split.to(dtype=torch.float64, device=device_of(model))
-    rows: list[Row] = []
-    with torch.no_grad():
-        for start in range(0, len(split), size):
-            context = None if split.context is None else split.context[start : start + size]
-            record = model.score(model.manifold.projx(split.x[start : start + size]), context)
-            columns = (record.log_prob, record.residual, record.converged)
-            rows.extend(zip(*(column.cpu().tolist() for column in columns), strict=True))
-    return rows
-
-
-def _write(stream: TextIO, rows: list[Row], delimiter: str) -> None:
+def _write(stream: TextIO, found: Scores, delimiter: str) -> None:
     writer = csv.writer(stream, delimiter=delimiter, lineterminator="\n")
-    writer.writerow(_HEADER)
-    writer.writerows((f"{log_prob:.9g}", f"{residual:.3g}", int(converged)) for log_prob, residual, converged in rows)
+    writer.writerow(found.columns)
+    writer.writerows([_cell(value) for value in row] for row in found.rows)
 
 
-def _write_file(target: Path, rows: list[Row]) -> None:
+def _cell(value: object) -> object:
+    return f"{value:.9g}" if isinstance(value, float) else int(value) if isinstance(value, bool) else value
+
+
+def _write_file(target: Path, found: Scores) -> None:
     """The file appears whole or not at all."""
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("w", newline="") as stream:
-            _write(stream, rows, "\t" if target.suffix == ".tsv" else ",")
+            _write(stream, found, "\t" if target.suffix == ".tsv" else ",")
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _conclude(console: Console, run: str, file: str, rows: list[Row], target: Path | None) -> None:
-    good = [log_prob for log_prob, _, converged in rows if converged]
-    mean = sum(good) / len(good) if good else None
-    lost = len(rows) - len(good)
-    said = "" if mean is None else f", mean log-density {mean:.4f} nats"
-    console.note(f"{len(rows):,} rows of {file}{said}, {lost} not converged")
-    console.result(
-        {
-            "run": run,
-            "file": file,
-            "rows": len(rows),
-            "mean_log_prob": mean,
-            "unconverged": lost,
-            **({"out": str(target)} if target else {"scores": [dict(zip(_HEADER, row, strict=True)) for row in rows]}),
-        }
-    )

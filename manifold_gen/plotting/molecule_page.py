@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from manifold_gen.chemistry.bonds import bond_orders, stable_atoms
-from manifold_gen.chemistry.elements import element_symbol
+from manifold_gen.chemistry.elements import element_symbol, sum_formula
 from manifold_gen.chemistry.molecules import Molecules
 from manifold_gen.errors import DataError, RunFolderError, UsageError
 from manifold_gen.plotting.molecule_viewer import SCRIPT, STYLE
-from manifold_gen.plotting.molecules import formula, strict_faults
+from manifold_gen.plotting.molecules import strict_faults
 
 PAGES = (".html", ".htm")
 
@@ -73,7 +73,7 @@ def _record(number: int, positions: Tensor, numbers: Tensor, fault: str) -> dict
     bonds = [[i, j, int(orders[i, j])] for i, j in orders.triu(1).nonzero().tolist()]
     return {
         "number": number,
-        "formula": formula(numbers),
+        "formula": sum_formula(numbers.tolist()),
         "fault": fault,
         "atoms": [element_symbol(z) for z in numbers.tolist()],
         "places": [round(value, 3) for value in _broadside(positions.double()).flatten().tolist()],

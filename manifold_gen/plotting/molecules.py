@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +12,7 @@ import torch
 from torch import Tensor
 
 from manifold_gen.chemistry.bonds import bond_orders, stable_atoms
-from manifold_gen.chemistry.elements import element_symbol
+from manifold_gen.chemistry.elements import sum_formula
 from manifold_gen.chemistry.graphs import to_rdkit
 from manifold_gen.chemistry.molecules import Molecules
 from manifold_gen.errors import DataError, RunFolderError, UsageError
@@ -88,7 +87,7 @@ def molecule_picture(molecules: Molecules, ending: str, columns: int = 5, most: 
         row, column = divmod(place, columns)
         canvas.SetOffset(column * _WIDTH, row * _HEIGHT)
         canvas.DrawMolecule(picture, highlightAtoms=wrong, highlightBonds=[])
-        _caption(canvas, row, column, [formula(numbers), *_lines(fault)])
+        _caption(canvas, row, column, [sum_formula(numbers.tolist()), *_lines(fault)])
     canvas.FinishDrawing()
     text = canvas.GetDrawingText()
     return text.encode() if isinstance(text, str) else text
@@ -110,18 +109,6 @@ def strict_faults(molecules: Molecules) -> list[str]:
     graphs = read_graphs(molecules)
     finite = [bool(torch.isfinite(positions).all()) for positions, _ in molecules]
     return [_fault(graphs, row) if good else "coordinates not finite" for row, good in enumerate(finite)]
-
-
-def formula(numbers: Tensor) -> str:
-    """The sum formula in Hill's order: carbon, hydrogen, the others by name.
-
-    >>> formula(torch.tensor([8, 6, 1, 1, 1, 1]))
-    'CH4O'
-    """
-    counts = Counter(element_symbol(number) for number in numbers.tolist())
-    first = [symbol for symbol in ("C", "H") if symbol in counts and "C" in counts]
-    order = first + sorted(symbol for symbol in counts if symbol not in first)
-    return "".join(f"{symbol}{counts[symbol] if counts[symbol] > 1 else ''}" for symbol in order)
 
 
 def _fault(graphs: Graphs, row: int) -> str:

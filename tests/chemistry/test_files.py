@@ -12,7 +12,7 @@ from rdkit import Chem
 from rdkit.Chem import AllChem
 
 from manifold_gen.chemistry import Molecules, element_number, element_symbol, read_molecules, write_molecules
-from manifold_gen.chemistry.elements import SYMBOLS
+from manifold_gen.chemistry.elements import SYMBOLS, sum_formula
 from manifold_gen.chemistry.sdf import parse_sdf
 from manifold_gen.chemistry.xyz import parse_xyz
 from manifold_gen.errors import DataError, MissingExtraError, RunFolderError, UsageError
@@ -381,3 +381,8 @@ def test_missing_rdkit_is_no_broken_record(tmp_path, monkeypatch):
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(MissingExtraError, match="SMILES need RDKit"):
         read_molecules(write(tmp_path / "m.smi", "CCO\nCO\n"))
+
+
+def test_sum_formulae_are_in_hills_order():
+    assert sum_formula([1, 8, 6, 9, 7, 1, 6]) == "C2H2FNO"
+    assert sum_formula([8, 1, 1]) == "H2O"  # without carbon all by name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import subprocess
 import sys
@@ -10,7 +11,10 @@ import pytest
 import torch
 from calling import ENVIRONMENT, ROOT, call, check_failure
 
+import manifold_gen as mg
 from manifold_gen.chemistry import Molecules, read_molecules, write_molecules
+from manifold_gen.data.molecules import MoleculeFormat
+from manifold_gen.metrics.molecules import molecule_bounds
 
 SMALL = ["model.width=16", "model.pair_width=8", "model.depth=1"]
 TINY = [*SMALL, "--steps", "12", "--batch-size", "16", "--device", "cpu"]
@@ -132,8 +136,33 @@ def test_data_of_other_elements_are_refused(made, tmp_path):
     check_failure(done, 66, "hold N", "H, C, O", "fit a model")
 
 
-def test_score_says_what_to_do_instead(made, chemicals):
-    check_failure(call("score", made, chemicals), 2, "no log-density", f"manifold-gen evaluate {made}")
+def test_score_bounds_the_likelihood_of_each_molecule(made, chemicals, tmp_path):
+    done = call("score", made, chemicals, "-o", tmp_path / "scores.csv", "--samples", "4")
+    assert done.code == 0, done.err
+    assert "60 molecules" in done.err
+    rows = list(csv.DictReader((tmp_path / "scores.csv").open()))
+    assert list(rows[0]) == ["formula", "atoms", "bound"]
+    assert [row["formula"] for row in rows] == ["H2O", "CH4"] * 30
+    # the rows are the bounds of the model itself, which a shuffled file would not have
+    model, molecules = mg.load(made), read_molecules(chemicals)
+    split = MoleculeFormat((1, 6, 8), scale=1.0).encode(molecules)
+    expected = molecule_bounds(model, split, samples=4)
+    assert torch.allclose(torch.tensor([float(row["bound"]) for row in rows]), expected, rtol=1e-4)
+    assert expected[::2].mean() != pytest.approx(float(expected[1::2].mean()), rel=0.01)
+
+
+def test_score_of_what_the_model_does_not_know(made, run, tmp_path):
+    both = Molecules.join([(WATER, torch.tensor([8, 1, 1])), (METHANE[:4], torch.tensor([6, 1, 1, 1]))])
+    write_molecules(tmp_path / "two.xyz", both)
+    record = json.loads(call("score", made, tmp_path / "two.xyz", "--json", "--samples", "2").out)
+    assert [row["bound"] == "-inf" for row in record["scores"]] == [False, True]  # four atoms never occurred
+    assert record["without_bound"] == 1
+    assert record["mean_bound"] == record["scores"][0]["bound"]
+    ammonia = Molecules.join([(METHANE[:4], torch.tensor([7, 1, 1, 1]))])
+    write_molecules(tmp_path / "other.xyz", ammonia)
+    check_failure(call("score", made, tmp_path / "other.xyz"), 66, "hold N", "H, C, O")
+    check_failure(call("score", made, tmp_path / "two.xyz", "--project"), 2, "--project", "leave it out")
+    check_failure(call("score", run, tmp_path / "two.xyz", "--samples", "3"), 2, "--samples", "leave it out")
 
 
 def test_plot(made, tmp_path):

@@ -10,17 +10,12 @@ from molecule_cases import ALL, METHANE, VERDICTS, WATER
 
 from manifold_gen.chemistry.molecules import Molecules
 from manifold_gen.errors import DataError, RunFolderError, UsageError
-from manifold_gen.plotting.molecules import formula, molecule_grid, molecule_picture, strict_faults
+from manifold_gen.plotting.molecules import molecule_grid, molecule_picture, strict_faults
 from manifold_gen.seeds import generator
 
 
 def test_every_fault_is_named():
     assert strict_faults(ALL) == VERDICTS
-
-
-def test_formulae_in_hills_order():
-    assert formula(torch.tensor([1, 8, 6, 9, 7, 1, 6])) == "C2H2FNO"
-    assert formula(torch.tensor([8, 1, 1])) == "H2O"  # without carbon all by name
 
 
 def test_png_of_every_kind_of_molecule(tmp_path):

@@ -1,6 +1,6 @@
 """How good generated molecules are, by measures that are hard to fool and by the published ones beside them."""
 
-from manifold_gen.metrics.molecules.bound import LikelihoodBound, likelihood_bound
+from manifold_gen.metrics.molecules.bound import LikelihoodBound, likelihood_bound, molecule_bounds
 from manifold_gen.metrics.molecules.composition import composition_match
 from manifold_gen.metrics.molecules.exact import exact_likelihood
 from manifold_gen.metrics.molecules.features import Compared, Comparison, Features, compare
@@ -45,6 +45,7 @@ __all__ = [
     "likelihood_bound",
     "mean_absolute_errors",
     "medians_by_size",
+    "molecule_bounds",
     "novelty",
     "posebusters_pass",
     "read_graphs",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
 from manifold_gen import seeds
 from manifold_gen.data.ragged import RaggedSplit
@@ -43,21 +44,29 @@ class LikelihoodBound:
         )
 
 
+def molecule_bounds(model: SizedModel, split: RaggedSplit, *, samples: int | None = None, seed: int = 0) -> Tensor:
+    """Estimates ``(M,)`` of a lower bound of log p(n) + log p(x | n) of each molecule of ``split``, nats.
+
+    ``samples`` noises for each, by default as many as the model takes; −∞ where it has no bound.
+
+    Raises:
+        UsageError: the model knows no bound.
+    """
+    device, dtype = model.counts.device, next(model.parameters()).dtype
+    samples = model.bound_samples if samples is None else samples
+    return model.elbo(split.to(dtype=dtype, device=device), seeds.generator(seed, 1, device=device), samples).cpu()
+
+
 def likelihood_bound(
     model: SizedModel, split: RaggedSplit, count: int = 1000, *, samples: int | None = None, seed: int = 0
 ) -> LikelihoodBound:
-    """The bound on ``count`` molecules of ``split`` drawn at random, all where it has no more.
-
-    ``samples`` noises for each, by default as many as the model takes.
+    """The mean of ``molecule_bounds`` over ``count`` molecules of ``split`` drawn at random, all where it has no more.
 
     Raises:
         UsageError: the model knows no bound.
     """
     rows = torch.randperm(len(split), generator=seeds.generator(seed, 0))[:count].sort().values
     samples = model.bound_samples if samples is None else samples
-    device, dtype = model.counts.device, next(model.parameters()).dtype
-    found = model.elbo(
-        split.take(rows).to(dtype=dtype, device=device), seeds.generator(seed, 1, device=device), samples
-    ).cpu()
+    found = molecule_bounds(model, split.take(rows), samples=samples, seed=seed)
     known = found[found.isfinite()]
     return LikelihoodBound(mean_estimate(-known), len(known), samples, len(found) - len(known))
