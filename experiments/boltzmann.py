@@ -1,6 +1,7 @@
 """Models of particles with a known energy in equal training time: likelihood with its floor, energies, distances, ESS.
 
 python experiments/boltzmann.py dw4 --seconds 300 --out experiments/boltzmann_dw4.json
+python experiments/boltzmann.py lj13 --seconds 600 --clouds 1000 --lots 1 --round-trips 256 --out experiments/boltzmann_lj13.json
 """
 
 from __future__ import annotations
@@ -33,6 +34,9 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--seconds", type=float, default=300.0, help="of training, processor time of one thread")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--clouds", type=int, default=2000, help="of the test part that are scored and compared")
+    parser.add_argument("--lots", type=int, default=2, help="of 10,000 samples that are weighed")
+    parser.add_argument("--round-trips", type=int, default=1024, help="by which the integral is estimated")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -54,17 +58,18 @@ def trained(name: str, dataset: Dataset, arguments: argparse.Namespace) -> dict[
     seconds, parameters = time.process_time() - start, sum(p.numel() for p in model.parameters())
     print(f"\n{name}: {config.steps} steps, {seconds:.0f} s, {parameters:,} parameters", flush=True)
     start = time.process_time()
-    report = scored(model, dataset, arguments.system)
+    report = scored(model, dataset, arguments)
     print(report.table(), flush=True)
     told = {"steps": config.steps, "seconds": seconds, "parameters": parameters, **report.to_dict()}
     return {**told, "evaluation_seconds": time.process_time() - start}
 
 
-def scored(model: models.GenerativeModel, dataset: Dataset, system: str) -> BoltzmannReport:
-    """The report on 2,000 test clouds and 2 × 10,000 samples."""
-    test = dataset.test.take(torch.arange(2000))
-    options = {"compared": 2000, "round_trips": 1024, "seed_list": (0, 1)}
-    return evaluate_boltzmann(model, test, RECIPES[system].energy, **options)
+def scored(model: models.GenerativeModel, dataset: Dataset, arguments: argparse.Namespace) -> BoltzmannReport:
+    """The report on clouds of the test part and lots of samples."""
+    count, lots = arguments.clouds, tuple(range(arguments.lots))
+    options = {"compared": count, "round_trips": arguments.round_trips, "seed_list": lots}
+    energy = RECIPES[arguments.system].energy
+    return evaluate_boltzmann(model, dataset.test.take(torch.arange(count)), energy, **options)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,8 @@ from manifold_gen.manifolds.base import Manifold
 
 Field = Callable[[Tensor], Tensor]
 
+_ROWS = 512  # of Jacobians in reverse mode at a time, all points together
+
 
 class TangentMap(Protocol):
     """A map between manifolds that carries tangent vectors along."""
@@ -171,6 +173,35 @@ def divergence(field: Field, manifold: Manifold, x: Tensor) -> Tensor:
     """
     basis = frame(manifold, x)
     return divergence_of(manifold, x, *pushforward(field, x, basis))
+
+
+def divergence_by_rows(field: Field, manifold: Manifold, x: Tensor) -> tuple[Tensor, Tensor]:
+    """``field(x)`` and its ``divergence``, in reverse mode: for large networks and many dimensions.
+
+    Rows of the Jacobian are taken a few at a time, so that what they need stays near the processor. On clouds of 4 to
+    18 points it takes 2 to 5 times less time than tangents that are carried along (docs/molecules.md).
+
+    Example:
+        >>> from manifold_gen.manifolds import Euclidean
+        >>> divergence_by_rows(lambda x: x**2, Euclidean(2), torch.tensor([1.0, 2.0]))
+        (tensor([1., 4.]), tensor(6.))
+    """
+    basis, events = frame(manifold, x), len(manifold.shape)
+
+    def coordinates(p: Tensor) -> tuple[Tensor, Tensor]:
+        v = field(p)
+        return manifold.to_coordinates(x.detach(), manifold.proju(x, v)), v
+
+    start, pull, v = torch.func.vjp(coordinates, x, has_aux=True)
+
+    def entry(direction: Tensor, b: Tensor) -> Tensor:
+        return (pull(direction.expand_as(start))[0] * b).flatten(-events).sum(-1)
+
+    unit = torch.eye(manifold.dim, dtype=x.dtype, device=x.device)
+    batch = max(1, start.shape[:-1].numel())
+    trace = torch.func.vmap(entry, chunk_size=max(1, _ROWS // batch))(unit, basis).sum(0)
+    _, change = torch.func.jvp(manifold.log_sqrt_det_metric, (x,), (v,))
+    return v, trace + change
 
 
 def divergence_of(manifold: Manifold, x: Tensor, v: Tensor, images: Tensor) -> Tensor:

@@ -158,3 +158,28 @@ def test_divergence_has_a_gradient_in_the_point():
         for b in calculus.frame(manifold, x):
             forth, back = (calculus.divergence(field, manifold, manifold.expmap(x, s * 1e-5 * b)) for s in (1, -1))
             torch.testing.assert_close((gradient * b).sum(-1), (forth - back) / 2e-5, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "spec", ["sphere:2", "torus:3", "so3", "poincare:2", "lorentz:3", "points:4,2", "sphere:2 x euclidean:2"]
+)
+def test_divergence_by_rows_is_the_divergence(spec, monkeypatch):
+    """With its gradient, however many rows are taken at a time; the field is not tangent by itself."""
+    manifold = from_spec(spec)
+    start = manifold.origin(5, dtype=torch.float64)
+    x = manifold.expmap(start, 0.4 * manifold.random_tangent(start, generator=seeds.generator(4)))
+    a = ambient(manifold.shape[-1])
+
+    def field(p):
+        return manifold.proju(p, torch.sin(2 * p) + a * p.square().sum(-1, keepdim=True))
+
+    x.requires_grad_()
+    expected = calculus.divergence(field, manifold, x)
+    (slope,) = torch.autograd.grad(expected.sum(), x)
+    for rows in (512, 7, 1):
+        monkeypatch.setattr(calculus, "_ROWS", rows)
+        v, found = calculus.divergence_by_rows(field, manifold, x)
+        torch.testing.assert_close(v, field(x))
+        torch.testing.assert_close(found, expected)
+        (gradient,) = torch.autograd.grad(found.sum(), x)
+        torch.testing.assert_close(manifold.proju(x, gradient), manifold.proju(x, slope))

@@ -56,9 +56,7 @@ class ContinuousDistribution(Distribution):
 
     def velocity_and_divergence(self, x: Tensor, t: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The field and its Riemannian divergence ``(*batch,)``, exact."""
-        basis = calculus.frame(self.manifold, x)
-        v, images = calculus.pushforward(lambda p: self.velocity(p, t, context), x, basis)
-        return v, calculus.divergence_of(self.manifold, x, v, images)
+        return calculus.divergence_by_rows(lambda p: self.velocity(p, t, context), self.manifold, x)
 
     def coupled(self, z: Tensor, x: Tensor) -> Tensor:
         """Latents ``z`` as training joins them to the data ``x``: as they are, unless a model says otherwise."""
@@ -209,6 +207,8 @@ class NetworkFlow(ContinuousDistribution):
         return self.field(x, t, context)
 
     def velocity_and_divergence(self, x: Tensor, t: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """The field and its divergence in one pass that carries n tangents along."""
+        """The field and its divergence in one pass that carries n tangents along; on clouds, in reverse mode."""
+        if self.manifold.symmetry == "euclidean":
+            return super().velocity_and_divergence(x, t, context)
         v, images = self.field.pushforward(x, calculus.frame(self.manifold, x), t, context)
         return v, calculus.divergence_of(self.manifold, x, v, images)
