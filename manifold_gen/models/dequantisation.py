@@ -64,9 +64,10 @@ def spread_of(manifold: Manifold, x: Tensor, size: Tensor | float) -> tuple[Tens
     rows = x.reshape(-1, x.shape[-1])
     positions, features = rows[:, : rows.shape[-1] - k], rows[:, rows.shape[-1] - k :]
     width = positions.square().mean().sqrt().expand(positions.shape[-1])
-    deviation = (features.var(0, correction=0) + size**2 / 12).sqrt()
+    centre = features.mean(0)
+    deviation = ((features - centre).square().mean(0) + size**2 / 12).sqrt()
     scale = torch.cat([width, deviation])
-    return torch.cat([torch.zeros_like(width), features.mean(0)]), torch.where(scale > 0, scale, 1.0)
+    return torch.cat([torch.zeros_like(width), centre]), torch.where(scale > 0, scale, 1.0)
 
 
 @torch.no_grad()

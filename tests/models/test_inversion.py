@@ -64,6 +64,23 @@ def test_points_are_inverted_each_on_its_own():
     assert torch.equal(whole.steps, torch.cat([one.steps for one in single]))
 
 
+def test_a_far_start_arrives_by_many_short_steps(dtype):
+    """Steps are cut to length 1, so twelve units take twelve of them; a bound of eight would report no preimage."""
+
+    class Stretch:
+        def __call__(self, z, context=None):
+            return z + 0.5 * torch.sin(z)
+
+        def pushforward(self, z, tangents, context=None):
+            return self(z), (1 + 0.5 * torch.cos(z)) * tangents
+
+    z = torch.linspace(12, 15, 7, dtype=dtype).unsqueeze(-1)
+    found = inversion.invert(Stretch(), Euclidean(1), Stretch()(z), torch.zeros_like(z))
+    assert float(found.residual.max()) <= inversion.tolerance(dtype)
+    torch.testing.assert_close(found.z, z, rtol=0, atol=4 * inversion.tolerance(dtype))
+    assert int(found.steps.min()) >= 12
+
+
 def test_points_without_a_preimage_are_reported(dtype):
     circle, encoder, decoder = folded_sine(1.2)
     x = torch.linspace(-3, 3, 61, dtype=dtype).unsqueeze(-1)
