@@ -57,6 +57,11 @@ def _of_points(manifold: Manifold) -> Mapping[str, object]:
     return {} if manifold.varies else {"volume": choose_volume("auto", manifold), **NOISE}
 
 
+def _from_mixture(manifold: Manifold) -> Mapping[str, object]:
+    """The same for a flow from a mixture."""
+    return {"volume": choose_volume("auto", manifold, models.MixtureBaseFlow.restores), **NOISE}
+
+
 @dataclass(frozen=True)
 class Method:
     """How the benchmark trains one kind of model.
@@ -186,7 +191,7 @@ METHODS: dict[str, Method] = {
         ONE,
         prepared("free-form-flow-mixture"),
         entry="free-form-flow-mixture",
-        model=NOISE,
+        on=_from_mixture,
     ),
     "flow-matching-mixture": Method(
         "flow matching, mixture base", ODE, prepared("flow-matching-mixture"), entry="flow-matching-mixture"
