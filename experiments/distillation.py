@@ -40,6 +40,7 @@ def cell(model: str, steps: int, settings: dict[str, object] | None = None, **mo
 CELLS: dict[str, dict[str, object]] = {
     "teacher": cell("teacher", 1220),
     "volume of the encoder": cell("flow", 400, {"volume": "exact_encoder"}),
+    "the side that restores": cell("flow", 400, {"volume": "restoring"}),
     "volume at the solved latent": cell("flow", 400, {"volume": "inverse"}),
     "volume at the solved latent, equal waves": cell("flow", 400, {"volume": "inverse", "decay": 0.0}),
     "distilled": cell("distilled", 400, {}),
@@ -54,6 +55,7 @@ CELLS: dict[str, dict[str, object]] = {
             "proposal_reconstruction": 50.0,
         },
     ),
+    "distilled, the side that restores": cell("distilled", 400, {"volume": "restoring"}),
     "distilled, equal waves": cell("distilled", 400, {"decay": 0.0}),
     "distilled, width 128": cell("distilled", 400, {"width": 128}),
     "distilled, two stages of a third of the depth": cell("distilled", 400, {"stages": 2, "depth": 1}),
