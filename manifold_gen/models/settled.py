@@ -50,7 +50,8 @@ class SettledFlow(GenerativeModel):
         stages: K.
         earliest, latest: s is uniform between them.
         rounds: evaluations of the teacher for a target.
-        damping: of the gradient from each network to the one before it. At 1 it grows about sixfold each time.
+        damping: of the gradient from each network to the one before it; undamped it grows from one to the next.
+        early: weight of what the networks before the last one guess, beside the last one's 1.
         balance: exponent of the weights that bring kinds of points to the shares of the training batch; 0 for none.
         seed: of the initial weights, which ``settle`` replaces by the teacher's.
         options: of the networks, as in ``EndpointFlow``.
@@ -69,19 +70,20 @@ class SettledFlow(GenerativeModel):
         manifold: PointCloud,
         *,
         stages: int = 4,
-        earliest: float = 0.75,
+        earliest: float = 0.78,
         latest: float = 0.96,
         rounds: int = 1,
-        damping: float = 0.5,
+        damping: float = 0.3,
+        early: float = 0.3,
         balance: float = 1.0,
         seed: int = 0,
         **options: object,
     ) -> None:
-        _check(stages, earliest, latest, rounds, damping, balance, options)
+        _check(stages, rounds, earliest, latest, {"damping": damping, "early": early, "balance": balance}, options)
         super().__init__(manifold)
         self.hyperparameters = {
             "stages": stages, "earliest": earliest, "latest": latest, "rounds": rounds, "damping": damping,
-            "balance": balance, "seed": seed, **options,
+            "early": early, "balance": balance, "seed": seed, **options,
         }  # fmt: skip
         self.flows = nn.ModuleList(EndpointFlow(manifold, seed=seed + k, **options) for k in range(stages))
         self.base = self.flows[0].base
@@ -138,15 +140,25 @@ class SettledFlow(GenerativeModel):
         if not self.teacher:
             raise UsageError("a settled flow learns from a teacher; give it one by models.settled.settle")
         drawn = self.auxiliary(len(x)) if auxiliary is None else auxiliary
-        made = self.guesses(drawn["latent"], context)[-1]
+        *earlier, made = self.guesses(drawn["latent"], context)
         goal = self.settled(made.detach(), drawn["fresh"], drawn["start"], context)
+        if self.manifold.feature_dim:
+            p = self.manifold.position_dim
+            goal = torch.cat([goal[..., :p], self._balanced(goal[..., p:], made[..., p:], x[..., p:])], -1)
+        terms = self._misses(made, goal)
+        for guess in earlier if self.hyperparameters["early"] else ():
+            for name, miss in self._misses(guess, goal).items():
+                terms[name] = terms[name] + self.hyperparameters["early"] * miss
+        return terms
+
+    def _misses(self, guess: Tensor, goal: Tensor) -> dict[str, Tensor]:
+        """How far a guess is from ``goal``, whose features are probabilities; each ``(b,)``."""
         p = self.manifold.position_dim
-        miss = (made - goal)[..., :p].square().sum(-1)
+        miss = (guess - goal)[..., :p].square().sum(-1)
         terms = {"positions": _POSITIONS * ((miss + _NEAR**2).sqrt() - _NEAR).mean(-1)}
         if self.manifold.feature_dim:
-            kinds = self._balanced(goal[..., p:], made[..., p:], x[..., p:])
-            likely = (made[..., p:] / self.flows[-1].feature_scale).clamp_min(1e-5).log()
-            terms["features"] = -(kinds * likely).sum(-1).mean(-1)
+            likely = (guess[..., p:] / self.flows[-1].feature_scale).clamp_min(1e-5).log()
+            terms["features"] = -(goal[..., p:] * likely).sum(-1).mean(-1)
         return terms
 
     @torch.no_grad()
@@ -212,14 +224,14 @@ def _counts(kinds: Tensor) -> Tensor:
 
 
 def _check(
-    stages: int, earliest: float, latest: float, rounds: int, damping: float, balance: float, options: dict
+    stages: int, rounds: int, earliest: float, latest: float, shares: Mapping[str, float], options: Mapping[str, object]
 ) -> None:
     for name, given in (("stages", stages), ("rounds", rounds)):
         if given < 1:
             raise UsageError(f"{name} is {given}, expected at least 1")
     if not 0 < earliest <= latest < 1:
         raise UsageError(f"settling starts from {earliest} to {latest}, expected 0 < earliest ≤ latest < 1")
-    for name, given in (("damping", damping), ("balance", balance)):
+    for name, given in shares.items():
         if not 0 <= given <= 1:
             raise UsageError(f"{name} is {given}, expected a number between 0 and 1")
     if options.get("features", "one-hot") != "one-hot":
