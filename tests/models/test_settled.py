@@ -87,7 +87,7 @@ def test_paired_noise_settles_a_cloud_near_where_it_was():
 
 def test_the_generator_moves_to_where_the_teacher_settles():
     # settling brings a normal cloud nearer to the mode of its law, which is nothing: so does the training
-    student = student_of(normal_teacher(), stages=2, rounds=2, balance=0.0)
+    student = student_of(normal_teacher(), stages=2, earliest=0.3, latest=0.3, early=0.0)
     member = student.at(3)
     z = member.base.sample(500, generator=generator(7))
     spread = [float(member.guesses(z)[-1][..., :2].detach().square().mean().sqrt())]
@@ -97,7 +97,7 @@ def test_the_generator_moves_to_where_the_teacher_settles():
         member.loss(cloud(3, 64, step), generator=generator(8, step)).mean().backward()
         optimiser.step()
     spread.append(float(member.guesses(z)[-1][..., :2].detach().square().mean().sqrt()))
-    assert spread[1] < 0.7 * spread[0]
+    assert spread[1] < 0.5 * spread[0]
 
 
 def test_kinds_that_are_made_too_seldom_weigh_more():
