@@ -22,7 +22,7 @@ OTHERS = ("features", "feature_weight", "time_power", "self_conditioning", "pair
 
 
 def main() -> None:
-    """Start the student from the teacher, train it and save it."""
+    """Start the student from a trained flow, train it under the teacher and save it."""
     told = arguments()
     torch.set_flush_denormal(True)
     dataset = mg.load_dataset("qm9")
