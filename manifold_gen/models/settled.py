@@ -7,9 +7,9 @@ settle a cloud, the teacher repeats
 
 .. math:: y \leftarrow \hat x_1\big(t\, y + (1 - t)\, \epsilon,\; t\big), \qquad t \text{ rising from } s \text{ to } 1,
 
-each ε new and paired with y. Training moves G(z) to settled G(z): the target begins at what the generator makes
-already, so that it is close and depends on z, where the end of the teacher's own path from z is neither. What
-the teacher finds likely stays where it is; what it does not find likely moves.
+each ε new and paired with y. Training moves G(z), and with less weight every guess on the way there, to settled G(z):
+the target begins at what the generator makes already, so that it is close and depends on z, where the end of the
+teacher's own path from z is neither. What the teacher finds likely stays where it is; the rest moves.
 
 The idea that a generator learns from a diffusion model's view of the generator's own noised samples: Poole and others,
 *DreamFusion* (2023); Yin and others, *One-step diffusion with distribution matching distillation* (2024). Like the
