@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from inspect import signature
 from pathlib import Path
 
 import torch
@@ -17,7 +18,9 @@ from manifold_gen.benchmark.budget import clock
 from manifold_gen.checkpoint import read_description
 from manifold_gen.data.molecules import MoleculeFormat
 from manifold_gen.data.qm9 import qm9_molecules
+from manifold_gen.errors import UsageError
 from manifold_gen.metrics.molecules import MoleculeReport, References, score_molecules
+from manifold_gen.models import SizedModel
 from manifold_gen.seeds import generator
 
 EVALUATIONS = (1, 2, 4, 8, 20, 100)
@@ -47,7 +50,7 @@ def main() -> None:
     for steps in arguments.evaluations:
         start = now()
         drawn = generator(arguments.seed, device=device)
-        clouds = model.sample(arguments.count, generator=drawn, steps=steps, **options).to(device="cpu")
+        clouds = model.sample(arguments.count, generator=drawn, **options, **told_steps(model, steps)).to(device="cpu")
         seconds = now() - start
         last = steps == max(arguments.evaluations)
         report = score_molecules(
@@ -64,6 +67,15 @@ def main() -> None:
     if arguments.out:
         told = {"count": arguments.count, "seed": arguments.seed, "noise": arguments.noise, "train_references": 20_000}
         arguments.out.write_text(json.dumps({**told, "rows": rows}, indent=1, default=str) + "\n")
+
+
+def told_steps(model: SizedModel, steps: int) -> dict[str, int]:
+    """What the sampler is told of ``steps``; one that has a single evaluation is told nothing."""
+    if "steps" in signature(model.member.sample).parameters:
+        return {"steps": steps}
+    if steps != 1:
+        raise UsageError(f"{model.kind.__name__} has one evaluation, {steps} were asked for; give --evaluations 1")
+    return {}
 
 
 def row(steps: int, ms: float, report: MoleculeReport) -> str:

@@ -28,6 +28,7 @@ REGISTRY = {
     "autoregressive": "manifold_gen.models.autoregressive:Autoregressive",
     "endpoint-flow": "manifold_gen.models.endpoint_flow:EndpointFlow",
     "endpoint-flow-rectified": "manifold_gen.models.rectified:RectifiedFlow",
+    "endpoint-flow-settled": "manifold_gen.models.settled:SettledFlow",
 }
 
 
@@ -48,6 +49,7 @@ _HOMES = {
     "MixtureBaseMatching": "manifold_gen.models.mixture_flows",
     "MoserFlow": "manifold_gen.models.moser_flow",
     "RectifiedFlow": "manifold_gen.models.rectified",
+    "SettledFlow": "manifold_gen.models.settled",
     "SizedModel": "manifold_gen.models.sized",
 }
 __all__ = [
@@ -67,6 +69,7 @@ __all__ = [
     "MixtureBaseMatching",
     "MoserFlow",
     "RectifiedFlow",
+    "SettledFlow",
     "SizedModel",
     "SplineFlow",
     "build",

@@ -1,0 +1,161 @@
+"""Settled flows: where a teacher settles clouds, what a generator learns from it, and what they refuse."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import manifold_gen as mg
+from manifold_gen import models
+from manifold_gen.checkpoint import save_model
+from manifold_gen.data.ragged import RaggedSplit
+from manifold_gen.errors import UsageError
+from manifold_gen.manifolds.point_cloud import PointCloud
+from manifold_gen.manifolds.point_clouds import PointClouds
+from manifold_gen.models import EndpointFlow, FlowMatching, SettledFlow
+from manifold_gen.models.noise_schedule import time_pairs
+from manifold_gen.models.settled import settle
+from manifold_gen.seeds import generator
+
+CLOUDS = PointClouds(2, 2)
+SIZE = {"width": 16, "pair_width": 8, "depth": 2}
+SIGMA = 1.7
+
+
+def cloud(n, count, seed):
+    kinds = torch.eye(2)[torch.randint(2, (count, n), generator=generator(seed, 1))]
+    positions = SIGMA * torch.randn(count, n, 2, generator=generator(seed))
+    return CLOUDS.at(n).projx(torch.cat([positions, kinds], -1))
+
+
+TRAIN = RaggedSplit.join([cloud(3 if k % 4 else 5, 1, k)[0] for k in range(40)])
+
+
+def normal_teacher(**options):
+    """Its guess of positions is right for normal clouds of deviation σ: the network is zero, and so F should be."""
+    teacher = models.build(EndpointFlow, CLOUDS, **SIZE, **options)
+    teacher.prepare(TRAIN)
+    teacher.member.scale.fill_(SIGMA)
+    return teacher
+
+
+def student_of(teacher, **options):
+    student = models.build(SettledFlow, CLOUDS, **SIZE, **options)
+    settle(teacher, student)
+    student.prepare(TRAIN)
+    return student
+
+
+def moved(model, seed=3, by=0.05):
+    """The same model with weights that are not zero."""
+    with torch.no_grad():
+        for k, parameter in enumerate(model.parameters()):
+            parameter.add_(by * torch.randn(parameter.shape, generator=generator(seed, k)))
+    return model
+
+
+@pytest.mark.parametrize("stages", [1, 3])
+def test_it_starts_as_the_sampler_of_the_teacher_without_noise(stages):
+    teacher = moved(normal_teacher())
+    z = teacher.at(4).base.sample(6, generator=generator(1))
+    made = student_of(teacher, stages=stages).at(4).guesses(z)[-1]
+    assert torch.allclose(made, teacher.at(4).refine(z, None, stages, 0.0), atol=1e-6)
+
+
+def test_clouds_settle_by_the_law_of_a_normal_teacher():
+    student = student_of(normal_teacher(), earliest=0.4, latest=0.4, rounds=3).at(5)
+    x, drawn = cloud(5, 4000, 2), student.auxiliary(4000, generator(3))
+    settled = student.settled(x, drawn["fresh"], drawn["start"])
+    variance, kept = SIGMA**2, 1.0
+    for u in time_pairs(3)[0]:
+        t = 1 - 0.6 * (1 - u)
+        guess = t * SIGMA**2 / ((1 - t) ** 2 + (t * SIGMA) ** 2)  # the posterior mean is so many times x_t
+        variance, kept = guess**2 * (t**2 * variance + (1 - t) ** 2), kept * guess * t
+    found, before = settled[..., :2], x[..., :2]
+    assert abs(float(found.square().sum((1, 2)).mean() / 8) / variance - 1) < 0.05
+    assert abs(float((found * before).sum() / before.square().sum()) / kept - 1) < 0.02
+
+
+def test_paired_noise_settles_a_cloud_near_where_it_was():
+    x, apart = cloud(5, 500, 4), []
+    for pairing in (False, True):
+        student = student_of(normal_teacher(pairing=pairing), earliest=0.5, latest=0.6, rounds=2).at(5)
+        drawn = student.auxiliary(500, generator(5))
+        apart.append(float((student.settled(x, drawn["fresh"], drawn["start"]) - x)[..., :2].square().mean()))
+    assert apart[1] < 0.7 * apart[0]
+
+
+def test_the_generator_moves_to_where_the_teacher_settles():
+    # settling brings a normal cloud nearer to the mode of its law, which is nothing: so does the training
+    student = student_of(normal_teacher(), stages=2, earliest=0.3, latest=0.3, early=0.0)
+    member = student.at(3)
+    z = member.base.sample(500, generator=generator(7))
+    spread = [float(member.guesses(z)[-1][..., :2].detach().square().mean().sqrt())]
+    optimiser = torch.optim.Adam(student.parameters(), 5e-3)
+    for step in range(120):
+        optimiser.zero_grad()
+        member.loss(cloud(3, 64, step), generator=generator(8, step)).mean().backward()
+        optimiser.step()
+    spread.append(float(member.guesses(z)[-1][..., :2].detach().square().mean().sqrt()))
+    assert spread[1] < 0.5 * spread[0]
+
+
+def test_kinds_that_are_made_too_seldom_weigh_more():
+    student = student_of(normal_teacher(), balance=1.0).at(4)
+    real, made = torch.eye(2)[torch.tensor([[0, 0, 1, 1]])], torch.eye(2)[torch.tensor([[0, 0, 0, 0]])]
+    # (2 + 1) / (4 + 1) and (2 + 1) / (0 + 1) times as common
+    weighted = student._balanced(torch.full((1, 1, 2), 0.5), made, real)[0, 0]
+    assert torch.allclose(weighted, torch.tensor([0.6, 3.0]) / 3.6)
+    student.hyperparameters["balance"] = 0.0
+    assert torch.allclose(student._balanced(torch.tensor([[[0.2, 0.8]]]), made, real)[0, 0], torch.tensor([0.2, 0.8]))
+
+
+@pytest.mark.parametrize(("damping", "early", "learns"), [(0.0, 0.0, False), (1.0, 0.0, True), (0.0, 0.5, True)])
+def test_earlier_networks_learn_by_the_gradient_of_later_ones_or_by_their_own_guesses(damping, early, learns):
+    student = moved(student_of(normal_teacher(), stages=2, damping=damping, early=early)).at(3)
+    student.loss(cloud(3, 8, 0), generator=generator(9)).mean().backward()
+    reached = [any(p.grad is not None and bool(p.grad.any()) for p in flow.parameters()) for flow in student.flows]
+    assert reached == [learns, True]
+
+
+def test_the_teacher_is_neither_trained_nor_saved(tmp_path):
+    teacher = normal_teacher()
+    student = moved(student_of(teacher, stages=2))
+    student.at(3).loss(cloud(3, 8, 0), generator=generator(9)).mean().backward()
+    assert all(p.grad is None for p in teacher.parameters())
+    assert not any("teacher" in name for name in student.state_dict())
+    save_model(tmp_path / "model", student)
+    loaded = mg.load(tmp_path / "model")
+    first, second = (m.sample(9, generator=generator(2)).x for m in (student, loaded))
+    assert torch.equal(first, second)
+
+
+def test_what_does_not_go_together_is_refused():
+    teacher = normal_teacher()
+    with pytest.raises(UsageError, match="a family of FlowMatching was given, expected EndpointFlow"):
+        settle(models.build(FlowMatching, CLOUDS, width=8, depth=1), student_of(teacher))
+    with pytest.raises(UsageError, match="the student's networks differ"):
+        settle(teacher, models.build(SettledFlow, CLOUDS, **{**SIZE, "width": 24}))
+    alone = SettledFlow(PointCloud(3, 2), **SIZE)
+    with pytest.raises(UsageError, match="learns from a teacher"):
+        alone.loss(cloud(3, 2, 0)[..., :2])
+    with pytest.raises(UsageError, match="n must be 0 or more"):
+        alone.sample(-1)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"stages": 0}, "stages is 0"),
+        ({"rounds": 0}, "rounds is 0"),
+        ({"earliest": 0.9, "latest": 0.8}, "settling starts from 0.9 to 0.8"),
+        ({"latest": 1.0}, "settling starts from 0.78 to 1.0"),
+        ({"damping": 2}, "damping is 2"),
+        ({"early": 2}, "early is 2"),
+        ({"balance": -1}, "balance is -1"),
+        ({"features": "continuous"}, "one-hot features alone"),
+    ],
+)
+def test_options_out_of_range_are_refused(options, message):
+    with pytest.raises(UsageError, match=message):
+        SettledFlow(PointCloud(3, 2, 2), **SIZE, **options)
