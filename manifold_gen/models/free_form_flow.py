@@ -54,7 +54,7 @@ class FreeFormFlow(GenerativeModel, DecodedDistribution):
             estimate, cost independent of the dimension), ``"conditional"`` and ``"restoring"`` (on the
             encoder's or on the decoder's side for each probe, see ``surrogates.Surrogates``), ``"inverse"``
             (−log|det Dg(z)| at the solved g(z) = x, see ``inverse_likelihood``), or ``"auto"``, see
-            ``volume_choice``: restoring up to dimension 3, or, on tori, clouds and up to dimension 8, exact_encoder.
+            ``volume_choice``: restoring up to dimension 3 and on tori of 4 to 8, else exact_encoder up to 8.
         probes: directions a sample in the surrogates, K ≥ 1.
         reconstruction, latent_reconstruction, proposal_reconstruction: weights β of the three.
         consistency: weight of the squared length of Df(x) Dg(z) v − v at the surrogate's probes, on clouds of points.

@@ -16,7 +16,7 @@ from manifold_gen.calculus import TangentMap, jacobian, jacobian_by_rows, log_ab
 from manifold_gen.manifolds.base import Manifold
 
 # Solved points cost no further step, so that only those without a preimage take many. With 8 steps of 3 halvings 18 of
-# 80 test points of a flow were given up whose preimages 16 steps find (docs/benchmarks.md, "The side that restores").
+# 80 test points of a flow were given up whose preimages 16 steps find (docs/benchmarks.md, "The main rivals").
 MAX_STEPS = 40
 LONGEST_STEP = 1.0
 HALVINGS = 8

@@ -4,8 +4,8 @@ With a probe v, :math:`c = \langle v, (Df(x)\,Dg(z) - 1)\,v\rangle_z` says by ho
 fail to be inverse. Where c > 0 the side that restores is the decoder's, −log|det Dg(z)|, whose estimate rises as c
 falls; elsewhere it is the encoder's, log|det Df(x)|, whose estimate rises with c. So the likelihood holds the pair
 together, and in equal time it is learned further than through the encoder's exact volume: validation points on S²,
-SO(3), H² and R² are 0.02 to 0.24 nats likelier. Not on tori: on T² and T³ they are up to 0.011 nats less likely, and on
-T⁷ they are 0.8 nats likelier but 6 of 947 have no preimage, where one is allowed (experiments/volumes.jsonl).
+SO(3), H² and R² are 0.02 to 0.24 nats likelier, on T⁵ 0.03 and on T⁷ 0.75. Not on T² and T³, where they are up to 0.011
+nats less likely (experiments/volumes.jsonl).
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from manifold_gen.manifolds.base import Manifold
 CHOSEN = ("conditional", "restoring")  # of the encoder's or the decoder's side, for each probe
 ESTIMATES = ("surrogate", *CHOSEN)
 VOLUMES = ("auto", *ESTIMATES, "exact", "exact_encoder", "inverse")
-# Dimensions up to which "auto" takes the side that restores: more were measured on tori alone.
-LARGEST_RESTORING_DIM = 3
+# Dimensions where "auto" takes the side that restores: on tori, and elsewhere, where more were not measured.
+RESTORING_ON_TORI, RESTORING_ELSEWHERE = range(4, 9), range(1, 4)
 # Dimensions up to which it takes the encoder's exact volume. On T⁷ that was learned 2.5 nats further than the
 # surrogate in half the processor time (experiments/distillation.jsonl).
 LARGEST_EXACT_DIM = 8
@@ -36,8 +36,8 @@ def choose_volume(volume: str, manifold: Manifold, restores: bool = True) -> str
 
     Example:
         >>> from manifold_gen.manifolds import from_spec
-        >>> [choose_volume("auto", from_spec(spec)) for spec in ("sphere:2", "torus:2", "torus:9", "points:3,2")]
-        ['restoring', 'exact_encoder', 'surrogate', 'exact_encoder']
+        >>> [choose_volume("auto", from_spec(spec)) for spec in ("sphere:2", "torus:2", "torus:7", "torus:9")]
+        ['restoring', 'exact_encoder', 'restoring', 'surrogate']
     """
     if volume not in VOLUMES:
         raise UsageError(f"volume is {volume!r}; expected one of {', '.join(VOLUMES)}")
@@ -49,7 +49,7 @@ def choose_volume(volume: str, manifold: Manifold, restores: bool = True) -> str
         )
     if volume != "auto":
         return volume
-    angles = manifold.period is not None
-    if restores and not clouds and not angles and manifold.dim <= LARGEST_RESTORING_DIM:
+    dims = RESTORING_ELSEWHERE if manifold.period is None else RESTORING_ON_TORI
+    if restores and not clouds and manifold.dim in dims:
         return "restoring"
     return "exact_encoder" if manifold.dim <= LARGEST_EXACT_DIM else "surrogate"

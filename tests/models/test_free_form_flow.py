@@ -120,12 +120,13 @@ def test_strided_terms_keep_the_mean(latent_stride, proposal_stride):
     ("volume", "specs"),
     [
         ("restoring", ["euclidean:2", "sphere:1", "sphere:2", "so3", "lorentz:3", "poincare:2", "sphere:2 x torus:1"]),
-        ("exact_encoder", ["torus:1", "torus:2", "torus:8", "sphere:4", "so3 x torus:1", "points:3,2", "points:3,3"]),
+        ("restoring", ["torus:4", "torus:8"]),
+        ("exact_encoder", ["torus:1", "torus:3", "sphere:4", "so3 x torus:1", "points:3,2", "points:3,3"]),
         ("surrogate", ["torus:9", "sphere:9", "points:5,3"]),
     ],
 )
 def test_auto_is_the_volume_that_was_learned_furthest(volume, specs):
-    """Of the side that restores where dimensions are few, but not on tori and on clouds of points."""
+    """Of the side that restores where dimensions are few, on tori where they are not; never on clouds of points."""
     for spec in specs:
         assert FreeFormFlow(from_spec(spec), width=8, depth=1).volume == volume, spec
 
