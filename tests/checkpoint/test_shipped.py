@@ -16,7 +16,7 @@ from manifold_gen.seeds import generator
 def test_a_bundled_model_draws_by_its_name(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     model, fmt = load(name), MoleculeFormat.from_dict(read_description(name)["data"]["format"])
-    drawn = fmt.decode(model.sample(6, generator=generator(0), steps=4))
+    drawn = fmt.decode(model.sample(6, generator=generator(0)))
     assert len(drawn) == 6
     assert set(drawn.numbers.tolist()) <= set(fmt.elements)
     assert bool(drawn.positions.isfinite().all())
