@@ -1,7 +1,7 @@
 """Models of particles with a known energy in equal training time: likelihood with its floor, energies, distances, ESS.
 
 python experiments/boltzmann.py dw4 --seconds 300 --out experiments/boltzmann_dw4.json
-python experiments/boltzmann.py lj13 --seconds 600 --clouds 1000 --lots 1 --round-trips 256 --out lj13.json
+python experiments/boltzmann.py lj13 --seconds 600 --clouds 500 --lots 1 --round-trips 128 --out lj13.json
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from manifold_gen.benchmark.budget import calibrate
 from manifold_gen.data.base import Dataset
 from manifold_gen.energies import RECIPES
 from manifold_gen.metrics.energies import BoltzmannReport, evaluate_boltzmann
+from manifold_gen.metrics.energies.weights import LEAST_SAMPLES
 from manifold_gen.training import TrainingConfig
 
 MODELS = {
@@ -35,7 +36,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=300.0, help="of training, processor time of one thread")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--clouds", type=int, default=2000, help="of the test part that are scored and compared")
-    parser.add_argument("--lots", type=int, default=2, help="of 10,000 samples that are weighed")
+    parser.add_argument("--lots", type=int, default=2, help="of samples that are weighed")
+    parser.add_argument("--draws", type=int, default=10_000, help="samples a lot; below 10,000 the report says so")
     parser.add_argument("--round-trips", type=int, default=1024, help="by which the integral is estimated")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
@@ -68,6 +70,7 @@ def scored(model: models.GenerativeModel, dataset: Dataset, arguments: argparse.
     """The report on clouds of the test part and lots of samples."""
     count, lots = arguments.clouds, tuple(range(arguments.lots))
     options = {"compared": count, "round_trips": arguments.round_trips, "seed_list": lots}
+    options |= {"count": arguments.draws, "at_least": min(arguments.draws, LEAST_SAMPLES)}
     energy = RECIPES[arguments.system].energy
     return evaluate_boltzmann(model, dataset.test.take(torch.arange(count)), energy, **options)
 
