@@ -57,7 +57,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--damping", type=float, default=0.3)
     parser.add_argument("--early", type=float, default=0.3)
     parser.add_argument("--balance", type=float, default=1.0)
-    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--lr", type=float, default=6e-4)
     parser.add_argument("--seed", type=int, default=0)

@@ -34,6 +34,11 @@ SHIPPED = {
         "872283b0fa0ccab2d34b79c84507a7c4fcc976a3b55db8c669c9992d92d207ad",
         "endpoint flow of 2,021,149 parameters, trained on QM9 for 4 minutes of one GPU",
     ),
+    "qm9-settled-flow": Shipped(
+        "checkpoints/qm9-settled-flow",
+        "1ae13b22b443df8fbda00300fdfe1c36ff032585a41609dffd3a26e62ba4c745",
+        "molecules in one pass of 981,436 parameters, taught by qm9-flow-matching in 44 minutes of a processor core",
+    ),
 }
 
 
