@@ -85,8 +85,9 @@ def invert(
     tol = torch.full_like(residual, tolerance(x.dtype)) if tol is None else tol
     steps = torch.zeros_like(residual, dtype=torch.int64)
     active = torch.arange(len(x), device=x.device)
+    lowered = torch.ones_like(active, dtype=torch.bool)  # the others would try the same steps again
     for _ in range(max_steps):
-        wanted = residual[active] > tol[active]
+        wanted = lowered & (residual[active] > tol[active])
         active, y, matrix = active[wanted], y[wanted], matrix[wanted]
         if len(active) == 0:
             break
@@ -103,8 +104,7 @@ def invert(
         found, before = manifold.dist(y, x[active]), residual[active]
         z[active], residual[active], log_det[active] = moved, found, log_abs_det(matrix)
         steps[active] += 1
-        lowered = found < before  # the others would try the same steps again
-        active, y, matrix = active[lowered], y[lowered], matrix[lowered]
+        lowered = found < before
     return Inverse(z, log_det, residual, steps)
 
 
