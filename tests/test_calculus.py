@@ -164,7 +164,7 @@ def test_divergence_has_a_gradient_in_the_point():
     "spec", ["sphere:2", "torus:3", "so3", "poincare:2", "lorentz:3", "points:4,2", "sphere:2 x euclidean:2"]
 )
 def test_divergence_by_rows_is_the_divergence(spec, monkeypatch):
-    """With its gradient, however many rows are taken at a time; the field is not tangent by itself."""
+    """With its gradient, however many rows are taken at a time."""
     manifold = from_spec(spec)
     start = manifold.origin(5, dtype=torch.float64)
     x = manifold.expmap(start, 0.4 * manifold.random_tangent(start, generator=seeds.generator(4)))

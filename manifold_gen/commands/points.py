@@ -84,8 +84,8 @@ class Points:
         model = asked.model.to(torch.float64)
         split = split.to(dtype=torch.float64, device=device_of(model))
         rows: list[tuple[object, ...]] = []
-        for start in range(0, len(split), asked.chunk):
-            rows += _scored(model, split.take(torch.arange(start, min(start + asked.chunk, len(split)))))
+        for index in torch.arange(len(split)).split(asked.chunk):
+            rows += _scored(model, split.take(index))
         good = [row[0] for row in rows if row[2]]
         mean, lost = sum(good) / len(good) if good else None, len(rows) - len(good)
         said = "" if mean is None else f", mean log-density {mean:.4f} nats"

@@ -22,7 +22,7 @@ from manifold_gen.commands.runs import open_run, output_path, whole_number
 @click.option("--project", is_flag=True, help="Put points that are off the manifold onto it.")
 @click.option("--samples", metavar="N", help="Noises of each molecule.  [default: the model's]")
 @click.option("--seed", type=int, default=0, metavar="N", help="Seed of the noises of molecules.  [default: 0]")
-@click.option("--chunk", default="10000", metavar="N", help="Rows scored at once, which bounds the memory.")
+@click.option("--chunk", default="10000", metavar="N", help="Points scored at once, which bounds the memory.")
 @click.option("--device", default="auto", metavar="NAME", help="auto, cpu, cuda or cuda:1.")
 @click.option("--overwrite", is_flag=True, help="Replace the file where it exists.")
 @common_options
@@ -62,8 +62,8 @@ def score(
     elif not console.json:
         _write(sys.stdout, found, ",")
     console.note(found.said)
-    scores = {"scores": [dict(zip(found.columns, row, strict=True)) for row in found.rows]}
-    place = {"out": str(target)} if target else scores
+    named = (dict(zip(found.columns, row, strict=True)) for row in found.rows)
+    place = {"out": str(target)} if target else {"scores": list(named)}
     console.result({"run": run, "file": file, "rows": len(found.rows), **found.record, **place})
 
 
