@@ -20,6 +20,7 @@ from manifold_gen.distributions import fit_kernel_density, fit_mixture
 from manifold_gen.distributions.base import Distribution, Sampler
 from manifold_gen.errors import UsageError
 from manifold_gen.manifolds.base import Manifold
+from manifold_gen.models.distillation import volume_after_pairs
 from manifold_gen.models.volume_choice import choose_volume
 from manifold_gen.training import TrainingConfig
 
@@ -60,6 +61,11 @@ def _of_points(manifold: Manifold) -> Mapping[str, object]:
 def _from_mixture(manifold: Manifold) -> Mapping[str, object]:
     """The same for a flow from a mixture."""
     return {"volume": choose_volume("auto", manifold, models.MixtureBaseFlow.restores), **NOISE}
+
+
+def _from_pairs(manifold: Manifold) -> Mapping[str, object]:
+    """The same for a distilled flow."""
+    return {"volume": volume_after_pairs("auto", manifold), **NOISE}
 
 
 @dataclass(frozen=True)
@@ -170,6 +176,7 @@ METHODS: dict[str, Method] = {
         ONE,
         taught("free-form-flow-distilled", _pairs),
         entry="free-form-flow-distilled",
+        on=_from_pairs,
         teacher="flow-matching",
     ),
     "flow-matching": learned("flow matching", ODE, "flow-matching", suits=_anywhere),

@@ -28,6 +28,7 @@ from manifold_gen.models.continuous import ContinuousDistribution
 from manifold_gen.models.free_form_flow import LARGEST_FOLD_DIM, FreeFormFlow
 from manifold_gen.models.pairs import FlowPairs, LearnsPairs, flow_pairs
 from manifold_gen.models.sized import SizedModel
+from manifold_gen.models.volume_choice import choose_volume
 from manifold_gen.ode import Solver
 from manifold_gen.training import FitResult, TrainingConfig, fit
 
@@ -82,13 +83,12 @@ class DistilledFlow(LearnsPairs, FreeFormFlow):
         **options: object,
     ) -> None:
         own = {k: v for k, v in locals().items() if k not in ("self", "manifold", "options", "__class__")}
-        low = manifold.dim <= LARGEST_FOLD_DIM
-        super().__init__(manifold, volume="inverse" if volume == "auto" and low else volume, **options)
+        super().__init__(manifold, volume=volume_after_pairs(volume, manifold), **options)
         stages = self.hyperparameters["stages"]
         if pair_steps < stages:
             raise UsageError(f"pair_steps is {pair_steps}; expected at least one a stage, there are {stages}")
         self.hyperparameters = {**self.hyperparameters, **own}
-        self.follows_jacobians = low and bool(jacobian_weight or volume_weight)
+        self.follows_jacobians = manifold.dim <= LARGEST_FOLD_DIM and bool(jacobian_weight or volume_weight)
 
     def learn_from(
         self, teacher: ContinuousDistribution, points: Tensor, context: Tensor | None = None, seed: int = 0
@@ -151,6 +151,17 @@ class DistilledFlow(LearnsPairs, FreeFormFlow):
             for k in range(count)
         ]
         return torch.stack(errors).sum(0)
+
+
+def volume_after_pairs(volume: str, manifold: Manifold) -> str:
+    """What ``volume`` of a ``DistilledFlow`` stands for, as ``choose_volume`` but with ``"inverse"`` where it is cheap.
+
+    Example:
+        >>> from manifold_gen.manifolds import Torus
+        >>> [volume_after_pairs("auto", Torus(n)) for n in (2, 7)]
+        ['inverse', 'restoring']
+    """
+    return "inverse" if volume == "auto" and manifold.dim <= LARGEST_FOLD_DIM else choose_volume(volume, manifold)
 
 
 def distil(
