@@ -31,6 +31,8 @@ _MOST_MATCHED = 1000  # points of the metrics whose cost grows faster than the s
 _CURVE_POINTS = 400
 _SKETCH_STEPS = 8
 _TIMED, _REPEATS = 500, 3
+_NO_LIKELIHOOD = {"likelihood_seconds": None, "likelihood_by_evaluations": None}
+LIKELIHOOD_EVALUATIONS = (4, 8, 16, 32, 64, 128)  # of an ODE, at which its likelihood is compared and timed
 # an ODE is solved there and back at every point of the integral: fewer suffice for the allowed error of 0.005
 _ROUND_TRIPS, _PROPOSALS = {ODE: 1024}, {ODE: 2000}
 _SAMPLES, _TEST = range(2)  # streams of random numbers
@@ -195,18 +197,30 @@ def _costs(model: Sampler, method: Method, split: Split) -> dict[str, object]:
         str(k): metrics.sampling_seconds(model, _TIMED, repeats=_REPEATS, **setting).value
         for k, setting in sampling_settings(model, method).items()
     }
-    likelihood = None
-    if isinstance(model, Distribution):
-        types = [tensor.dtype for tensor in model.state_dict().values() if tensor.is_floating_point()]
-        rows = split.take(torch.arange(min(_TIMED, len(split)))).to(dtype=types[0] if types else None)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # points without a preimage are counted elsewhere
-            likelihood = metrics.likelihood_seconds(model, rows.x, rows.context, repeats=_REPEATS).value
     return {
         "sample_seconds": seconds,
-        "likelihood_seconds": likelihood,
+        **(_likelihood_costs(model, method, split) if isinstance(model, Distribution) else _NO_LIKELIHOOD),
         "evaluations": metrics.network_evaluations(model),
     }
+
+
+def _likelihood_costs(model: Distribution, method: Method, split: Split) -> dict[str, object]:
+    """Seconds a point; of an ODE also by the evaluations that it is solved in, with the mean −log p that they give."""
+    types = [tensor.dtype for tensor in model.state_dict().values() if tensor.is_floating_point()]
+    few = split.take(torch.arange(min(_TIMED, len(split))))
+    rows, doubled, exact = few.to(dtype=types[0] if types else None), few.to(dtype=torch.float64), frozen(model)
+
+    def seconds(**settings: object) -> float:
+        return metrics.likelihood_seconds(model, rows.x, rows.context, repeats=_REPEATS, **settings).value
+
+    def solved(k: int) -> dict[str, float | None]:
+        log_prob = exact.log_prob(doubled.x, doubled.context, solver=solver_of(k))
+        return {"nll": _finite(-log_prob.mean()), "seconds": seconds(solver=solver_of(k))}
+
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # points without a preimage are counted elsewhere
+        by_evaluations = {str(k): solved(k) for k in LIKELIHOOD_EVALUATIONS} if method.kind == ODE else None
+        return {"likelihood_seconds": seconds(), "likelihood_by_evaluations": by_evaluations}
 
 
 # ---- helpers ----------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -94,6 +95,14 @@ class Family(Distribution):
     @abstractmethod
     def draw(self, member: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """One point of each listed member: indices ``(m,)`` in 0 … K−1 to points ``(m, *shape)``."""
+
+    @abstractmethod
+    def widened(self, factors: Sequence[float]) -> Family:
+        """The K members once for each of J factors, J·K in all, spread about their centres so many times as wide.
+
+        First all with the first factor. A spread stops where the family does: at the uniform law, or where a wrapped
+        normal would overlap itself.
+        """
 
     def sample(self, n: int, context: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
         """Draw ``(n, *batch_shape, *manifold.shape)`` points, n of every member."""

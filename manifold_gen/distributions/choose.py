@@ -16,6 +16,7 @@ from manifold_gen.distributions.em import (
     fit_rotation_mixture,
     fit_von_mises_fisher_mixture,
 )
+from manifold_gen.distributions.heavy_tails import with_tails
 from manifold_gen.distributions.mixture import Mixture
 from manifold_gen.distributions.wrapped_em import fit_wrapped_normal_mixture
 from manifold_gen.manifolds.base import Manifold
@@ -56,10 +57,11 @@ def fit_mixture(
     settings: EMSettings | None = None,
     by_heart: float = float("inf"),
 ) -> Mixture:
-    """The mixture of largest validation likelihood over numbers of components.
+    """The mixture of largest validation likelihood over numbers of components, ``with_tails``.
 
     The numbers are tried in ascending order, as far as there are five training points for each component, and until
-    two in a row have brought no gain. Which mixture comes out is a function of the arguments alone.
+    two in a row have brought no gain. Then each component is there a second time, wider. Which mixture comes out is a
+    function of the arguments alone.
 
     Args:
         manifold: where the points live.
@@ -79,7 +81,7 @@ def fit_mixture(
         >>> points = torch.cat([torch.full((50, 1), 1.0), torch.full((50, 1), -1.0)])
         >>> points = points + 0.1 * torch.randn(100, 1, generator=torch.Generator().manual_seed(0))
         >>> fit_mixture(Torus(1), points[::2], points[1::2], components=(1, 2)).logits.shape
-        torch.Size([2])
+        torch.Size([4])
     """
     if not components or min(components) < 1 or not val_x.shape[0]:
         raise ValueError(
@@ -99,7 +101,7 @@ def fit_mixture(
         idle = 0 if better else idle + 1
         if better:
             best, best_score = mixture, score
-    return best
+    return with_tails(best, val_x)
 
 
 @torch.no_grad()

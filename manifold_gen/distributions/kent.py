@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -77,6 +78,11 @@ class Kent(Family):
     def beta(self) -> Tensor:
         """Ovalness, ``batch_shape``."""
         return self._beta()
+
+    def widened(self, factors: Sequence[float]) -> Kent:
+        """κ and β over the squares of ``factors``, see ``Family``."""
+        kappa, beta = (torch.cat([value / factor**2 for factor in factors]) for value in (self.kappa, self.beta))
+        return Kent(self.axes.repeat(len(factors), 1, 1), kappa, beta)
 
     def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Log-density of unit vectors ``(*batch, 3)``; 1 − γ₁·x is taken as half the squared chord."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Self
 
 import torch
@@ -67,6 +68,11 @@ class MatrixFisher(Family):
     def precision(self) -> Tensor:
         """Precisions in the body frame, ``(*batch_shape, 3, 3)``."""
         return self._precision()
+
+    def widened(self, factors: Sequence[float]) -> MatrixFisher:
+        """Precisions over the squares of ``factors``, see ``Family``."""
+        precision = torch.cat([self.precision / factor**2 for factor in factors])
+        return MatrixFisher(self.loc.repeat(len(factors), 1, 1), precision)
 
     def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Log-density of rotations ``(*batch, 3, 3)``."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Self
 
 import torch
@@ -64,6 +65,11 @@ class VonMisesProduct(Family):
     def kappa(self) -> Tensor:
         """Concentrations, ``(*batch_shape, n)``."""
         return self._kappa()
+
+    def widened(self, factors: Sequence[float]) -> VonMisesProduct:
+        """Concentrations over the squares of ``factors``, see ``Family``."""
+        loc, kappa = self.loc.detach(), self.kappa.detach()
+        return VonMisesProduct(loc.repeat(len(factors), 1), torch.cat([kappa / factor**2 for factor in factors]))
 
     def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Log-density of angles ``(*batch, n)``; 1 − cos is taken as 2 sin² of the half angle."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -62,6 +63,11 @@ class VonMisesChain(Family):
     def kappa(self) -> Tensor:
         """Concentrations, ``(*batch_shape, n)``."""
         return self._kappa()
+
+    def widened(self, factors: Sequence[float]) -> VonMisesChain:
+        """Concentrations over the squares of ``factors`` with the same slopes, see ``Family``."""
+        kappa = torch.cat([self.kappa / factor**2 for factor in factors])
+        return VonMisesChain(self.loc.repeat(len(factors), 1), self.slopes.repeat(len(factors), 1, 1), kappa)
 
     def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Log-density of angles ``(*batch, n)``; 1 − cos is taken as 2 sin² of the half angle."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Self
 
 import torch
@@ -70,6 +71,11 @@ class VonMisesFisher(Family):
     @property
     def _order(self) -> float:
         return (self.manifold.dim - 1) / 2
+
+    def widened(self, factors: Sequence[float]) -> VonMisesFisher:
+        """Concentrations over the squares of ``factors``, see ``Family``."""
+        loc, kappa = self.loc.detach(), self.kappa.detach()
+        return VonMisesFisher(loc.repeat(len(factors), 1), torch.cat([kappa / factor**2 for factor in factors]))
 
     def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Log-density of unit vectors ``(*batch, n + 1)``; 1 − ⟨μ, x⟩ is taken as half the squared chord."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -83,6 +84,12 @@ class WrappedNormal(Family):
     def scale(self) -> Tensor:
         """Standard deviations, ``(*batch_shape, 1)`` where isotropic, else ``(*batch_shape, n)``."""
         return self._scale()
+
+    def widened(self, factors: Sequence[float]) -> WrappedNormal:
+        """Scales times ``factors``, up to the largest that is admissible; see ``Family``."""
+        loc, upper = self.loc.detach(), largest_scale(self.manifold)
+        scale = torch.cat([self.scale.detach() * factor for factor in factors]).clamp(max=upper)
+        return WrappedNormal(self.manifold, loc.repeat(len(factors), *(1,) * len(self.manifold.shape)), scale)
 
     def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Log-density, ``(*batch,)``, in x's dtype."""

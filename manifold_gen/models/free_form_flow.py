@@ -165,6 +165,11 @@ class FreeFormFlow(GenerativeModel, DecodedDistribution):
             self.encoder.standardise(*told, decodes=False)
             self.decoder.standardise(*told, decodes=True)
 
+    @property
+    def penalises_folds(self) -> bool:
+        """Whether decoder Jacobians that turn the orientation round are looked for: a column a dimension each."""
+        return bool(self.hyperparameters["fold_penalty"]) and self.manifold.dim <= LARGEST_FOLD_DIM
+
     def set_progress(self, fraction: float) -> None:
         """Tighten the reconstruction, fade the noise and let the waves in, as the hyperparameters say."""
         self.progress = fraction
@@ -249,7 +254,7 @@ class FreeFormFlow(GenerativeModel, DecodedDistribution):
         n, stride = len(latents), self.hyperparameters["latent_stride"]
         z, here = latents[::stride], None if context is None else context[::stride]
         terms = {}
-        if self.hyperparameters["fold_penalty"] and self.manifold.dim <= LARGEST_FOLD_DIM:
+        if self.penalises_folds:
             y, matrix = calculus.jacobian(self.decoder, self.manifold, z, here)
             margin = self.hyperparameters["fold_margin"]
             short = torch.relu(margin - calculus.determinant(matrix)) / margin

@@ -1,8 +1,9 @@
 r"""Training by the likelihood that is quoted: the decoder's, at the latent that it maps to the data point.
 
-Newton's method finds z with g(z) = x from the encoder's guess, and one more step makes it differentiable, so that the
-gradient of −log p₀(z) + log|det Dg(z)| is that of the negative log-likelihood itself, whatever the encoder is worth.
-The encoder learns to guess better: it is regressed on the latents found, and never pulls at the decoder.
+Newton's method finds z with g(z) = x from the encoder's guess. It is differentiated as the implicit function that it
+is, dz = Dg⁻¹ (dx − ∂g), so that the gradient of −log p₀(z) + log|det Dg(z)| is that of the negative log-likelihood
+itself, whatever the encoder is worth. The encoder learns to guess better: it is regressed on the latents found, and
+never pulls at the decoder.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from manifold_gen.models import inversion
 if TYPE_CHECKING:
     from manifold_gen.models.free_form_flow import FreeFormFlow
 
-# Newton steps of a training step, and the residual that the last, differentiable one makes small enough. Without
+# The residual that is small enough to learn from, and Newton steps for points that chords leave above it. Without
 # shortened steps one point in fifteen stayed unsolved, of the steepest places that need the likelihood most.
-STEPS, HALVINGS, SOLVED = 4, 2, 1e-3
+SOLVED, STEPS, HALVINGS = 1e-4, 4, 2
 # |det| below this is no longer rewarded or punished: at such a fold only the fold penalty acts.
 SMALLEST_DET = 1e-6
 # Nats that a point without a preimage counts for in the validation loss.
@@ -44,8 +45,14 @@ def inverse_losses(
 def solve_latents(flow: FreeFormFlow, x: Tensor, guess: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
     """Latents z with g(z) ≈ x from ``guess``, and whether they are to be trusted, without gradient."""
     tol = flow.tolerance(x) * (SOLVED / inversion.tolerance(x.dtype))
-    found = inversion.invert(flow.decoder, flow.manifold, x, guess.detach(), context, STEPS, tol, HALVINGS)
-    return found.z, found.residual <= tol
+    g, manifold = flow.decoder, flow.manifold
+    z, residual = inversion.chord(g, manifold, x, guess.detach(), tol, context)
+    rest = (residual > tol).nonzero().squeeze(-1)
+    if len(rest):
+        here = None if context is None else context[rest]
+        found = inversion.invert(g, manifold, x[rest], z[rest], here, STEPS, tol[rest], HALVINGS)
+        z[rest], residual[rest] = found.z, found.residual
+    return z, residual <= tol
 
 
 @torch.no_grad()
@@ -58,9 +65,29 @@ def honest_nll(flow: FreeFormFlow, x: Tensor, context: Tensor | None) -> Tensor:
 def _nll(flow: FreeFormFlow, x: Tensor, z: Tensor, context: Tensor | None, solved: Tensor) -> Tensor:
     rows = solved.nonzero().squeeze(-1)
     here = None if context is None else context[rows]
-    latent, matrix = inversion.differentiable(flow.decoder, flow.manifold, x[rows], z[rows], here)
+    latent, matrix = implicit(flow, z[rows], here)
     values = -flow.base.log_prob(latent) + calculus.bounded_log_det(matrix, SMALLEST_DET)
     return torch.zeros_like(x.flatten(x.dim() - len(flow.manifold.shape))[..., 0]).index_put((rows,), values)
+
+
+def implicit(flow: FreeFormFlow, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+    """The solved latents and Dg(z) ``(n, d, d)``, with the gradient in the decoder's parameters that they really have.
+
+    The Jacobian that turns a move of g(z) into one of z is the one that the likelihood needs anyway: it is computed
+    after z, and used when the gradient comes back.
+    """
+    g, manifold = flow.decoder, flow.manifold
+    y = g(z, context)
+    image = y.detach()
+    step = -manifold.to_coordinates(image, manifold.logmap(image, y))  # zero, with the gradient of −∂g
+    known: list[Tensor] = []
+    if step.requires_grad:
+        step = step.clone()
+        step.register_hook(lambda pull: calculus.solve(known[0].mT, pull))
+    latent = manifold.expmap(z, manifold.from_coordinates(z, step))
+    matrix = calculus.jacobian(g, manifold, latent, context)[1]
+    known.append(matrix.detach())
+    return latent, matrix
 
 
 def _misses(flow: FreeFormFlow, x: Tensor, guess: Tensor, context: Tensor | None, missed: Tensor) -> Tensor:
@@ -88,17 +115,25 @@ def _latent_terms(flow: FreeFormFlow, drawn: Mapping[str, Tensor], context: Tens
             proposed = None if here is None else here[len(points["latent"]) :]
             points["proposal"] = flow.encoder(points["proposal"], proposed)
     z = torch.cat(list(points.values()))
-    y, matrix = calculus.jacobian(flow.decoder, flow.manifold, z, here)
-    short = torch.relu(told["fold_margin"] - calculus.determinant(matrix)) / told["fold_margin"]
-    errors = flow.manifold.dist2(flow.encoder(y.detach(), here), z)
-    terms, sizes = {}, [len(part) for part in points.values()]
-    folds = short.split(sizes)
+    y, folds = _images_and_folds(flow, z, here)
+    errors = flow.manifold.dist2(flow.encoder(y, here), z)
+    sizes, terms = [len(part) for part in points.values()], {}
     for (name, stride), error in zip(strides.items(), errors.split(sizes), strict=True):
         terms[f"{name}_reconstruction"] = spread(told[f"{name}_reconstruction"] * error, n, stride)
-    terms["fold"] = sum(
-        spread(told["fold_penalty"] * part, n, stride) for part, stride in zip(folds, strides.values(), strict=True)
-    )
+    if folds is not None:
+        parts = zip(strides.values(), folds.split(sizes), strict=True)
+        terms["fold"] = sum(spread(told["fold_penalty"] * part, n, stride) for stride, part in parts)
     return terms
+
+
+def _images_and_folds(flow: FreeFormFlow, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """g(z) without gradient, and by how much det Dg(z) falls short of the margin, where the flow penalises that."""
+    if not flow.penalises_folds:
+        with torch.no_grad():
+            return flow.decoder(z, context), None
+    margin = flow.hyperparameters["fold_margin"]
+    y, matrix = calculus.jacobian(flow.decoder, flow.manifold, z, context)
+    return y.detach(), torch.relu(margin - calculus.determinant(matrix)) / margin
 
 
 def spread(values: Tensor, n: int, stride: int) -> Tensor:

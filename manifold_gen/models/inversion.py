@@ -25,6 +25,7 @@ SHRINK = 0.4
 LARGEST_NEWTON_DIM = 16
 ROUNDS = 40  # of the fixed point
 SLOWEST = 0.9  # a round that leaves more of the residual than this was the last
+CHORDS = 4  # rounds with one Jacobian
 BLOCK = 2**16  # numbers of all tangents together that are carried along at once
 
 
@@ -106,6 +107,48 @@ def invert(
         steps[active] += 1
         lowered = found < before
     return Inverse(z, log_det, residual, steps)
+
+
+@torch.no_grad()
+def chord(
+    g: TangentMap,
+    manifold: Manifold,
+    x: Tensor,
+    start: Tensor,
+    tol: Tensor,
+    context: Tensor | None = None,
+    rounds: int = CHORDS,
+) -> tuple[Tensor, Tensor]:
+    """Latents z ``(n, *shape)`` that g maps near ``x``, and their residuals, from one Jacobian at ``start``.
+
+    Newton's method with that Jacobian held: a round takes one evaluation in place of n + 1, and shrinks the error by
+    how much the Jacobian differs at the solution. Each point goes as far as its residual falls.
+
+    Example:
+        >>> from manifold_gen.manifolds import Euclidean
+        >>> from manifold_gen.networks.free_form import FreeFormMap
+        >>> g, x = FreeFormMap(Euclidean(2), width=8, depth=1), torch.ones(1, 2)
+        >>> z, residual = chord(g, Euclidean(2), x, 0.9 * x, torch.tensor([1e-6]))
+        >>> z, residual
+        (tensor([[1., 1.]]), tensor([0.]))
+    """
+    z = start.clone()
+    y, matrix = blockwise_jacobian(g, manifold, z, context)
+    residual, active = manifold.dist(y, x), torch.arange(len(x), device=x.device)
+    for _ in range(rounds):
+        wanted = residual[active] > tol[active]
+        active, y, matrix = active[wanted], y[wanted], matrix[wanted]
+        if len(active) == 0:
+            break
+        step = _direction(manifold, y, x[active], matrix)
+        moved = manifold.expmap(z[active], manifold.from_coordinates(z[active], step))
+        y = g(moved, None if context is None else context[active])
+        found = manifold.dist(y, x[active])
+        better = found < residual[active]
+        rows = active[better]
+        z[rows], residual[rows] = moved[better], found[better]
+        active, y, matrix = rows, y[better], matrix[better]
+    return z, residual
 
 
 @torch.no_grad()

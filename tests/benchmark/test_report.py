@@ -10,10 +10,11 @@ import pytest
 
 from manifold_gen.benchmark.published import MARKS, PUBLISHED, published
 from manifold_gen.benchmark.report import compose, write_report
-from manifold_gen.benchmark.report.claims import claims, settling, speed_ratios
+from manifold_gen.benchmark.report.claims import claims
 from manifold_gen.benchmark.report.document import BEST, INVALID, NEAR, Details, Gallery, Paragraph, Table
 from manifold_gen.benchmark.report.markdown import plain
 from manifold_gen.benchmark.report.results import by_data, read_results
+from manifold_gen.benchmark.report.speed import likelihood_ratio, likelihood_settling, sampling_ratio, settling
 from manifold_gen.benchmark.report.statistics import best_rows, difference, summarise
 from manifold_gen.benchmark.report.tables import cost_table, published_table, quality_table
 from manifold_gen.errors import DataError
@@ -182,12 +183,24 @@ def test_noise_of_a_small_test_split_is_not_taken_for_more_evaluations(tmp_path)
     assert settling(group).evaluations == 4
 
 
+def test_evaluations_at_which_a_likelihood_settles(tmp_path):
+    group = results_of(tmp_path, {RIVAL: [0.5, 0.7]}).of(RIVAL)
+    # 256 / 16⁴ = 0.004 nats from the limit, 256 / 8⁴ = 0.06
+    assert (likelihood_settling(group).evaluations, likelihood_settling(group).exact) == (16, True)
+    by_evaluations = group.results[0].record["metrics"]["likelihood_by_evaluations"]
+    by_evaluations["32"]["nll"] += 0.03
+    assert likelihood_settling(group).evaluations == 64
+    by_evaluations["64"]["nll"] -= 0.03
+    assert (likelihood_settling(group).evaluations, likelihood_settling(group).exact) == (128, False)
+    by_evaluations["64"]["nll"] = None
+    assert likelihood_settling(group) is None
+
+
 def test_speed_ratios(tmp_path):
     data = results_of(tmp_path, {FLOW: [0.5], RIVAL: [0.5]})
-    found = speed_ratios(data.of(FLOW), data.of(RIVAL), 16)
-    assert found.sampling == pytest.approx(16)  # 4 µs an evaluation on both sides
-    assert found.likelihood == pytest.approx(50)  # 5 ms to 100 µs
-    assert found.likelihood_at_k == pytest.approx(50 * 16 / 128)
+    assert sampling_ratio(data.of(FLOW), data.of(RIVAL), 16) == pytest.approx(16)  # 4 µs an evaluation on both sides
+    assert likelihood_ratio(data.of(FLOW), data.of(RIVAL), 16) == pytest.approx(6.4)  # 640 to 100 µs
+    assert [entry.text for entry in claim(data)[8:]] == ["8", "8.00×", "16", "6.40×"]
 
 
 # ---- the whole --------------------------------------------------------------------------------------------------

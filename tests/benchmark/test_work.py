@@ -65,6 +65,11 @@ def test_a_cell_of_each_kind(name):
 def test_an_ode_is_measured_by_its_evaluations(teacher):
     check(teacher.record, "ode")
     assert list(teacher.record["metrics"]["mmd"]) == ["1", "2", "4", "8", "16", "32", "64"]
+    likelihoods = teacher.record["metrics"]["likelihood_by_evaluations"]
+    assert list(likelihoods) == ["4", "8", "16", "32", "64", "128"]
+    misses = [abs(at["nll"] - likelihoods["128"]["nll"]) for at in likelihoods.values()]
+    assert misses[3] < 0.1 * misses[0] + 1e-6  # a field that is barely smooth: less than order four
+    assert likelihoods["128"]["seconds"] > likelihoods["4"]["seconds"] > 0
     assert len(teacher.record["train"]["curve"]) >= 5  # steps are timed, and need not divide evenly
 
 

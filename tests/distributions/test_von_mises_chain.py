@@ -99,7 +99,7 @@ def test_correlated_angles_are_fitted_better_than_by_products():
 def test_it_is_the_family_of_tori():
     x = pair().sample(300, generator=generator(4))
     found = fit_mixture(Torus(2), x[:200], x[200:], (1, 2), 0, QUICK)
-    assert found.components.slopes.shape == (2, 2, 2)
+    assert found.components.slopes.shape == (4, 2, 2)  # two, each a second time and wider
 
 
 def test_one_angle_is_a_von_mises_law():

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-import math
-import statistics
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from manifold_gen.benchmark.report.document import INVALID, Block, Entry, Heading, Paragraph, Row, Table
 from manifold_gen.benchmark.report.numbers import NONE, number, signed, times
 from manifold_gen.benchmark.report.results import DataResults, Group
+from manifold_gen.benchmark.report.speed import (
+    SAME_NLL,
+    SETTLED,
+    TAIL,
+    likelihood_ratio,
+    likelihood_settling,
+    sampling_ratio,
+    settling,
+)
 from manifold_gen.benchmark.report.statistics import ERRORS, Summary, difference, summarise
 from manifold_gen.benchmark.report.tables import one_evaluation
 
@@ -19,7 +25,6 @@ _STUDENTS = {
     "free-form-flow-mixture": "mixture base",
 }
 _RIVAL = "flow-matching"
-SETTLED, _TAIL = 0.05, 3
 _MAPS = ("flow-map", "flow-map-distilled", "mean-flow")
 
 _TEXT = (
@@ -30,9 +35,9 @@ _TEXT = (
 )
 _SPEED = (
     "Flow matching's samples are timed at k evaluations: the fewest from which on its MMD is above its end (the mean "
-    f"at the last {_TAIL}) by no more than {SETTLED:.0%} of what one evaluation is, or {ERRORS:g} deviations of those "
-    "last. Its likelihood is timed at its default evaluations; in brackets that ratio in proportion to k evaluations, "
-    "which is not measured."
+    f"at the last {TAIL}) by no more than {SETTLED:.0%} of what one evaluation is, or {ERRORS:g} deviations of those "
+    "last. Its likelihood is timed at the fewest evaluations from which on its NLL stays within "
+    f"{SAME_NLL:g} nats of what the most evaluations give, a mean over seeds."
 )
 
 
@@ -53,6 +58,7 @@ def claims(data: Sequence[DataResults]) -> list[Block]:
         "few-step rival",
         "k",
         "samples faster\nby; goal 100×",
+        "k, for\nlikelihoods",
         "likelihood faster\nby; goal 10×",
     ]
     return [
@@ -104,13 +110,16 @@ def _one_step(student: Group, rival: Group | None) -> list[Entry]:
 
 
 def _speed(student: Group, rival: Group | None) -> list[Entry]:
-    settled = None if rival is None else settling(rival)
-    if settled is None:
-        return [Entry(NONE)] * 3
-    ratios = speed_ratios(student, rival, settled.evaluations)
-    at_k = "" if ratios.likelihood_at_k is None else f" ({times(ratios.likelihood_at_k)})"
-    shown = f"{settled.evaluations}" if settled.exact else f"≥ {settled.evaluations}"
-    return [Entry(shown), Entry(times(ratios.sampling)), Entry(f"{times(ratios.likelihood)}{at_k}")]
+    if rival is None:
+        return [Entry(NONE)] * 4
+    found = []
+    for settled, ratio in ((settling(rival), sampling_ratio), (likelihood_settling(rival), likelihood_ratio)):
+        if settled is None:
+            found += [Entry(NONE)] * 2
+        else:
+            shown = f"{settled.evaluations}" if settled.exact else f"≥ {settled.evaluations}"
+            found += [Entry(shown), Entry(times(ratio(student, rival, settled.evaluations)))]
+    return found
 
 
 def _verdict(found: Summary) -> str:
@@ -121,72 +130,3 @@ def _verdict(found: Summary) -> str:
 
 def _paired(found: Summary) -> str:
     return f"{signed(found.mean)} ± {number(found.se)}"
-
-
-# ---- speed ------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Settling:
-    """The fewest evaluations at which a sampler's MMD has settled; not ``exact`` where only the most have."""
-
-    evaluations: int
-    exact: bool
-
-
-def settling(group: Group) -> Settling | None:
-    """The fewest evaluations from which on the mean MMD is no longer above where it ends.
-
-    It ends at the mean over the last ``_TAIL`` numbers of evaluations, where only the draws differ. Allowed above it
-    are ``SETTLED`` of what one evaluation has, or ``ERRORS`` deviations of those last: on a small test split the draws
-    differ by more than the first, and standard errors, which hold the test split's, would let one evaluation pass.
-    """
-    keys = sorted(set.intersection(*(set(result.mmd_evaluations) for result in group.done)))
-    if not keys:
-        return None
-    means = {key: summarise(group.pairs("mmd", str(key))) for key in keys}
-    if any(mean is None for mean in means.values()):
-        return None
-    tail = [means[key].mean for key in (keys[-_TAIL:] if len(keys) > 2 * _TAIL else keys[-1:])]
-    end, noise = statistics.fmean(tail), statistics.stdev(tail) if len(tail) > 1 else 0.0
-    allowed = max(SETTLED * (means[keys[0]].mean - end), ERRORS * noise)
-    chosen = keys[-1]
-    for key in reversed(keys[:-1]):
-        if means[key].mean - end > allowed:
-            break
-        chosen = key
-    return Settling(chosen, chosen < keys[-1])
-
-
-@dataclass(frozen=True)
-class Ratios:
-    """By what factor one method is faster than another; ``None`` where a time is missing."""
-
-    sampling: float | None
-    likelihood: float | None
-    likelihood_at_k: float | None
-
-
-def speed_ratios(student: Group, rival: Group, evaluations: int) -> Ratios:
-    """Seconds of the rival at so many evaluations over the student's at its default: geometric mean over seeds."""
-    sampling, likelihood, share = {}, {}, {}
-    others = {result.seed: result for result in rival.done}
-    for own in student.done:
-        other = others.get(own.seed)
-        if other is None or own.default_key is None:
-            continue
-        sampling[own.seed] = _ratio(other.seconds_per_sample(evaluations), own.seconds_per_sample(own.default_key))
-        costs = [result.record["metrics"].get("likelihood_seconds") for result in (other, own)]
-        likelihood[own.seed] = _ratio(*costs)
-        share[own.seed] = min(1.0, evaluations / max(1, other.record["metrics"]["evaluations"]))
-    at_k = {seed: None if ratio is None else ratio * share[seed] for seed, ratio in likelihood.items()}
-    return Ratios(_geometric(sampling), _geometric(likelihood), _geometric(at_k))
-
-
-def _ratio(above: float | None, below: float | None) -> float | None:
-    return above / below if above and below else None
-
-
-def _geometric(ratios: Mapping[int, float | None]) -> float | None:
-    known = [math.log(ratio) for ratio in ratios.values() if ratio]
-    return math.exp(sum(known) / len(known)) if known else None
