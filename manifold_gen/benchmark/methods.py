@@ -20,7 +20,6 @@ from manifold_gen.distributions import fit_kernel_density, fit_mixture
 from manifold_gen.distributions.base import Distribution, Sampler
 from manifold_gen.errors import UsageError
 from manifold_gen.manifolds.base import Manifold
-from manifold_gen.models.distillation import volume_after_pairs
 from manifold_gen.models.volume_choice import choose_volume
 from manifold_gen.training import TrainingConfig
 
@@ -53,19 +52,13 @@ def _as_elsewhere(manifold: Manifold) -> Mapping[str, object]:
     return {}
 
 
-def _of_points(manifold: Manifold) -> Mapping[str, object]:
+def _free_form(flow: type[models.FreeFormFlow]) -> Callable[[Manifold], Mapping[str, object]]:
     """Noise on points, and the volume change that the default stands for, so that a record says what was trained."""
-    return {} if manifold.varies else {"volume": choose_volume("auto", manifold), **NOISE}
 
+    def settings(manifold: Manifold) -> Mapping[str, object]:
+        return {} if manifold.varies else {"volume": choose_volume("auto", manifold, flow.inverse_up_to), **NOISE}
 
-def _from_mixture(manifold: Manifold) -> Mapping[str, object]:
-    """The same for a flow from a mixture."""
-    return {"volume": choose_volume("auto", manifold, models.MixtureBaseFlow.restores), **NOISE}
-
-
-def _from_pairs(manifold: Manifold) -> Mapping[str, object]:
-    """The same for a distilled flow."""
-    return {"volume": volume_after_pairs("auto", manifold), **NOISE}
+    return settings
 
 
 @dataclass(frozen=True)
@@ -170,13 +163,15 @@ def _kernels(dataset: Dataset, seed: int) -> Distribution:
 
 
 METHODS: dict[str, Method] = {
-    "free-form-flow": learned("free-form flow", ONE, "free-form-flow", on=_of_points, suits=_anywhere),
+    "free-form-flow": learned(
+        "free-form flow", ONE, "free-form-flow", on=_free_form(models.FreeFormFlow), suits=_anywhere
+    ),
     "free-form-flow-distilled": Method(
         "free-form flow, distilled",
         ONE,
         taught("free-form-flow-distilled", _pairs),
         entry="free-form-flow-distilled",
-        on=_from_pairs,
+        on=_free_form(models.DistilledFlow),
         teacher="flow-matching",
     ),
     "flow-matching": learned("flow matching", ODE, "flow-matching", suits=_anywhere),
@@ -198,7 +193,7 @@ METHODS: dict[str, Method] = {
         ONE,
         prepared("free-form-flow-mixture"),
         entry="free-form-flow-mixture",
-        on=_from_mixture,
+        on=_free_form(models.MixtureBaseFlow),
     ),
     "flow-matching-mixture": Method(
         "flow matching, mixture base", ODE, prepared("flow-matching-mixture"), entry="flow-matching-mixture"

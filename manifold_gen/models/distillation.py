@@ -28,7 +28,6 @@ from manifold_gen.models.continuous import ContinuousDistribution
 from manifold_gen.models.free_form_flow import LARGEST_FOLD_DIM, FreeFormFlow
 from manifold_gen.models.pairs import FlowPairs, LearnsPairs, flow_pairs
 from manifold_gen.models.sized import SizedModel
-from manifold_gen.models.volume_choice import choose_volume
 from manifold_gen.ode import Solver
 from manifold_gen.training import FitResult, TrainingConfig, fit
 
@@ -68,6 +67,8 @@ class DistilledFlow(LearnsPairs, FreeFormFlow):
         40
     """
 
+    inverse_up_to = LARGEST_FOLD_DIM
+
     def __init__(
         self,
         manifold: Manifold,
@@ -83,7 +84,7 @@ class DistilledFlow(LearnsPairs, FreeFormFlow):
         **options: object,
     ) -> None:
         own = {k: v for k, v in locals().items() if k not in ("self", "manifold", "options", "__class__")}
-        super().__init__(manifold, volume=volume_after_pairs(volume, manifold), **options)
+        super().__init__(manifold, volume=volume, **options)
         stages = self.hyperparameters["stages"]
         if pair_steps < stages:
             raise UsageError(f"pair_steps is {pair_steps}; expected at least one a stage, there are {stages}")
@@ -151,17 +152,6 @@ class DistilledFlow(LearnsPairs, FreeFormFlow):
             for k in range(count)
         ]
         return torch.stack(errors).sum(0)
-
-
-def volume_after_pairs(volume: str, manifold: Manifold) -> str:
-    """What ``volume`` of a ``DistilledFlow`` stands for, as ``choose_volume`` but with ``"inverse"`` where it is cheap.
-
-    Example:
-        >>> from manifold_gen.manifolds import Torus
-        >>> [volume_after_pairs("auto", Torus(n)) for n in (2, 7)]
-        ['inverse', 'restoring']
-    """
-    return "inverse" if volume == "auto" and manifold.dim <= LARGEST_FOLD_DIM else choose_volume(volume, manifold)
 
 
 def distil(

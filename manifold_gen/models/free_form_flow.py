@@ -81,7 +81,7 @@ class FreeFormFlow(GenerativeModel, DecodedDistribution):
     """
 
     bound_samples = 1
-    restores = True  # whether ``volume="auto"`` may be the side that restores
+    inverse_up_to = 0  # dimension up to which ``volume="auto"`` is the one at the solved latent
 
     def __init__(
         self,
@@ -113,7 +113,7 @@ class FreeFormFlow(GenerativeModel, DecodedDistribution):
         seed: int = 0,
     ) -> None:
         hyperparameters = {k: v for k, v in locals().items() if k not in ("self", "manifold", "__class__")}
-        chosen = choose_volume(volume, manifold, self.restores)
+        chosen = choose_volume(volume, manifold, self.inverse_up_to)
         if probes < 1:
             raise UsageError(f"probes is {probes}; expected at least 1")
         embedding = ContextEmbedding(context_features, context_categories)
@@ -135,7 +135,7 @@ class FreeFormFlow(GenerativeModel, DecodedDistribution):
     def on_size(self, manifold: PointCloud) -> FreeFormFlow:
         """The same networks on clouds of another size; weights are shared, not copied."""
         other, told = resized(self, manifold), self.hyperparameters
-        other.volume = choose_volume(told["volume"], manifold, self.restores)
+        other.volume = choose_volume(told["volume"], manifold, self.inverse_up_to)
         other.proposal = broad_proposal(manifold, told["proposal_scale"]).to(next(self.parameters()))
         return other
 

@@ -23,13 +23,14 @@ RESTORING_ON_TORI, RESTORING_ELSEWHERE = range(4, 9), range(1, 4)
 LARGEST_EXACT_DIM = 8
 
 
-def choose_volume(volume: str, manifold: Manifold, restores: bool = True) -> str:
+def choose_volume(volume: str, manifold: Manifold, inverse_up_to: int = 0) -> str:
     """``volume``, where it is not ``"auto"``; else the one that was learned furthest in the same time.
 
     Args:
         volume: one of ``VOLUMES``.
         manifold: where the flow lives; ``symmetry`` tells clouds of points, ``period`` tori.
-        restores: whether ``"auto"`` may be the side that restores.
+        inverse_up_to: dimension up to which ``"auto"`` is the volume at the solved latent, for flows that begin near
+            the data.
 
     Raises:
         UsageError: an unknown ``volume``, or on clouds a side for each probe.
@@ -49,7 +50,9 @@ def choose_volume(volume: str, manifold: Manifold, restores: bool = True) -> str
         )
     if volume != "auto":
         return volume
+    if manifold.dim <= inverse_up_to:
+        return "inverse"
     dims = RESTORING_ELSEWHERE if manifold.period is None else RESTORING_ON_TORI
-    if restores and not clouds and manifold.dim in dims:
+    if not clouds and manifold.dim in dims:
         return "restoring"
     return "exact_encoder" if manifold.dim <= LARGEST_EXACT_DIM else "surrogate"

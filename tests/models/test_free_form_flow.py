@@ -131,9 +131,12 @@ def test_auto_is_the_volume_that_was_learned_furthest(volume, specs):
         assert FreeFormFlow(from_spec(spec), width=8, depth=1).volume == volume, spec
 
 
-def test_auto_is_an_exact_volume_from_a_fitted_mixture():
+def test_auto_is_the_volume_at_the_solved_latent_for_flows_that_begin_near_the_data():
     for spec in ("sphere:2", "torus:2", "torus:8"):
-        assert models.MixtureBaseFlow(from_spec(spec), components=2, width=8, depth=1).volume == "exact_encoder"
+        assert models.MixtureBaseFlow(from_spec(spec), components=2, width=8, depth=1).volume == "inverse"
+    assert models.MixtureBaseFlow(from_spec("torus:9"), components=2, width=8, depth=1).volume == "surrogate"
+    assert models.DistilledFlow(from_spec("sphere:2"), width=8, depth=1).volume == "inverse"
+    assert models.DistilledFlow(from_spec("torus:7"), width=8, depth=1).volume == "restoring"
 
 
 @pytest.mark.parametrize("spec", ["sphere:2", "torus:2", "so3", "poincare:2"])
