@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -18,8 +18,8 @@ from manifold_gen.manifolds.base import Manifold
 class Estimate:
     """A value and its standard error.
 
-    >>> str(Estimate(0.25, 0.0125))
-    '0.25 ± 0.013'
+    >>> str(Estimate(0.25, 0.0125)), str(Estimate(0.25, math.nan))
+    ('0.25 ± 0.013', '0.25')
 
     Attributes:
         value: the estimate.
@@ -29,12 +29,12 @@ class Estimate:
     value: float
     se: float
 
-    def to_dict(self) -> dict[str, float]:
-        """``{"value": …, "se": …}``."""
-        return asdict(self)
+    def to_dict(self) -> dict[str, float | None]:
+        """``{"value": …, "se": …}``, with ``None`` for an error that is not known: JSON has no word for NaN."""
+        return {"value": self.value, "se": None if math.isnan(self.se) else self.se}
 
     def __str__(self) -> str:
-        return f"{self.value:.4g} ± {self.se:.2g}"
+        return f"{self.value:.4g}" if math.isnan(self.se) else f"{self.value:.4g} ± {self.se:.2g}"
 
 
 def mean_estimate(values: Tensor) -> Estimate:
