@@ -198,6 +198,36 @@ def test_its_value_and_gradient_are_those_of_the_honest_likelihood(manifold: Man
     assert float((gradient * direction).sum()) == pytest.approx((ends[0] - ends[1]) / 2e-5, rel=5e-3, abs=5e-3)
 
 
+class Mirror(torch.nn.Module):
+    """z ↦ z with the sign of its first angle turned round, times ``scale``."""
+
+    def __init__(self, scale: float) -> None:
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.tensor(scale, dtype=torch.float64))
+
+    def forward(self, z: torch.Tensor, context: torch.Tensor | None = None) -> torch.Tensor:
+        return torch.cat([self.scale * z[..., :1], z[..., 1:]], -1)
+
+    def pushforward(
+        self, z: torch.Tensor, tangents: torch.Tensor, context: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        return self(z), self(tangents)
+
+
+def test_a_fold_at_a_solved_latent_is_penalised_in_any_dimension() -> None:
+    torus = Torus(7)
+    flow = FreeFormFlow(torus, volume="inverse", fold_penalty=2.0, **SMALL).double()
+    assert not flow.penalises_folds
+    x = 0.1 * torch.randn(12, 7, generator=generator(1), dtype=torch.float64)
+    assert float(flow.losses(x)["fold"].detach().abs().max()) == 0.0
+    flow.decoder = Mirror(-1.0)
+    fold = flow.losses(x)["fold"]
+    # 1 − det / ε with det = −1 and ε a hundredth of the median |det|
+    torch.testing.assert_close(fold.detach(), torch.full_like(fold, 2.0 * 101.0))
+    (pull,) = torch.autograd.grad(fold.mean(), flow.decoder.scale)
+    assert float(pull) == pytest.approx(-200.0)  # towards det > 0
+
+
 def test_the_encoder_never_pulls_at_the_decoder() -> None:
     flow = perturbed(FreeFormFlow(Sphere(2), volume="inverse", **SMALL).double())
     x = Sphere(2).random_uniform(16, generator=generator(1), dtype=torch.float64)

@@ -54,6 +54,47 @@ def test_convergence_is_quadratic(spec):
             assert after <= 20 * before**2
 
 
+@pytest.mark.parametrize("spec", SPECS)
+def test_chords_shrink_the_residual_by_one_factor_a_round(spec):
+    """Linear convergence with one Jacobian for all rounds; residuals are those of the latents, and never rise."""
+    manifold, encoder, decoder = pair(spec)
+    x = points(manifold, 50)
+    never = torch.zeros(50).double()
+    counted = Counted(decoder)
+    with torch.no_grad():
+        start = nudged(manifold, encoder(x), 0.03)
+        found = [inversion.chord(counted, manifold, x, start, never, rounds=rounds) for rounds in range(5)]
+        torch.testing.assert_close(found[4][1], manifold.dist(decoder(found[4][0]), x))
+    assert counted.jacobians == 5
+    for (_, before), (_, after) in itertools.pairwise(found):
+        assert bool((after <= before).all())
+        assert float(after.median()) <= 0.3 * float(before.median())
+    assert torch.equal(found[0][0], start)
+
+
+def test_points_that_chords_have_solved_move_no_more():
+    manifold, encoder, decoder = pair("sphere:2")
+    x = points(manifold, 50)
+    start = encoder(x).detach()
+    z, residual = inversion.chord(decoder, manifold, x, start, torch.full((50,), 1e-6).double())
+    assert torch.equal(z, start)
+    assert float(residual.max()) < 1e-6
+
+
+class Counted:
+    """A map that counts how often its differential is asked for."""
+
+    def __init__(self, g):
+        self.g, self.jacobians = g, 0
+
+    def __call__(self, z, context=None):
+        return self.g(z, context)
+
+    def pushforward(self, z, tangents, context=None):
+        self.jacobians += 1
+        return self.g.pushforward(z, tangents, context)
+
+
 def test_points_are_inverted_each_on_its_own():
     manifold, encoder, decoder = pair("sphere:2")
     x = points(manifold, 30)
