@@ -73,27 +73,38 @@ def _nll(flow: FreeFormFlow, x: Tensor, z: Tensor, context: Tensor | None, solve
     here = None if context is None else context[rows]
     latent, matrix = implicit(flow, z[rows], here)
     values = -flow.base.log_prob(latent) + calculus.bounded_log_det(matrix, SMALLEST_DET)
-    det = calculus.determinant(matrix)
-    margin = NEARLY_SINGULAR * det.detach().abs().quantile(0.5) if len(rows) else det
-    folded = torch.relu(1 - det / margin.clamp_min(1e-30))
     zero = torch.zeros_like(x.flatten(x.dim() - len(flow.manifold.shape))[..., 0])
-    return zero.index_put((rows,), values), zero.index_put((rows,), folded)
+    return zero.index_put((rows,), values), zero.index_put((rows,), _folded(matrix))
+
+
+def _folded(matrix: Tensor) -> Tensor:
+    """max(0, 1 − det / ε) of Jacobians ``(n, d, d)``, ε a share of the median |det|."""
+    det = calculus.determinant(matrix)
+    if len(det) == 0:
+        return det
+    margin = NEARLY_SINGULAR * det.detach().abs().quantile(0.5)
+    return torch.relu(1 - det / margin.clamp_min(torch.finfo(det.dtype).tiny))
 
 
 def implicit(flow: FreeFormFlow, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
     """The solved latents and Dg(z) ``(n, d, d)``, with the gradient in the decoder's parameters that they really have.
 
     The Jacobian that turns a move of g(z) into one of z is the one that the likelihood needs anyway: it is computed
-    after z, and used when the gradient comes back.
+    after z, and used when the gradient comes back. Where it is singular, z counts as held still.
     """
     g, manifold = flow.decoder, flow.manifold
     y = g(z, context)
     image = y.detach()
     step = -manifold.to_coordinates(image, manifold.logmap(image, y))  # zero, with the gradient of −∂g
     known: list[Tensor] = []
+
+    def pulled_back(gradient: Tensor) -> Tensor:
+        found = calculus.solve(known[0].mT, gradient)
+        return torch.where(found.isfinite().all(-1, keepdim=True), found, 0.0)
+
     if step.requires_grad:
         step = step.clone()
-        step.register_hook(lambda pull: calculus.solve(known[0].mT, pull))
+        step.register_hook(pulled_back)
     latent = manifold.expmap(z, manifold.from_coordinates(z, step))
     matrix = calculus.jacobian(g, manifold, latent, context)[1]
     known.append(matrix.detach())
