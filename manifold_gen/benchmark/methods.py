@@ -20,6 +20,7 @@ from manifold_gen.distributions import fit_kernel_density, fit_mixture
 from manifold_gen.distributions.base import Distribution, Sampler
 from manifold_gen.errors import UsageError
 from manifold_gen.manifolds.base import Manifold
+from manifold_gen.models.settled import network_settings, settle
 from manifold_gen.models.volume_choice import choose_volume
 from manifold_gen.training import TrainingConfig
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from manifold_gen.models.distillation import DistilledFlow
     from manifold_gen.models.flow_map import FlowMap
     from manifold_gen.models.flow_matching import FlowMatching
+    from manifold_gen.models.sized import SizedModel
 
 Settings = dict[str, dict[str, object]]
 Train = Callable[[Dataset, Cell, Place, Sampler | None], Trained]
@@ -42,6 +44,10 @@ _GIVEN = ("manifold", "seed", "context_features", "context_categories")
 
 def _points(manifold: Manifold) -> bool:
     return not manifold.varies
+
+
+def _clouds(manifold: Manifold) -> bool:
+    return manifold.varies
 
 
 def _anywhere(manifold: Manifold) -> bool:
@@ -127,6 +133,13 @@ def taught(entry: str, listen: Callable[[Any, Any, Dataset, Cell], None]) -> Tra
     return run
 
 
+def settled(dataset: Dataset, cell: Cell, place: Place, teacher: SizedModel) -> Trained:
+    """A settled flow with the networks of its teacher, whose settings the teacher's cell holds."""
+    student = build("endpoint-flow-settled", dataset, cell, **network_settings(teacher))
+    teacher = teacher.to(place.device)
+    return train(student, dataset, cell, place, lambda: settle(teacher, student))
+
+
 def fitted(fit: Callable[[Dataset, int], Distribution]) -> Train:
     """A fit that ends by itself; what it took is recorded."""
 
@@ -199,7 +212,15 @@ METHODS: dict[str, Method] = {
         "flow matching, mixture base", ODE, prepared("flow-matching-mixture"), entry="flow-matching-mixture"
     ),
     "endpoint-flow": learned(
-        "endpoint flow", MAP, "endpoint-flow", model={"pairing": True, "noise": 1.0}, suits=lambda m: m.varies
+        "endpoint flow", MAP, "endpoint-flow", model={"pairing": True, "noise": 1.0}, suits=_clouds
+    ),
+    "endpoint-flow-settled": Method(
+        "settled flow",
+        ONE,
+        settled,
+        entry="endpoint-flow-settled",
+        suits=_clouds,
+        teacher="endpoint-flow",
     ),
 }
 
