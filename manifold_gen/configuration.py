@@ -53,12 +53,15 @@ def settings_of(function: Callable[..., object], section: str, *, without: Itera
 def _parameters(function: Callable[..., object]) -> dict[str, inspect.Parameter]:
     """The annotated arguments by name, annotations resolved.
 
-    Where a class hands ``**options`` on to the constructor it inherits, those of that constructor stand behind its own.
+    Where a class hands ``**options`` on to the constructor it inherits, or to that of the class ``options_of`` that it
+    names, those of that constructor stand behind its own.
     """
     bare = function.func if isinstance(function, functools.partial) else function
     bodies = [function]
     if inspect.isclass(bare):
-        bodies = [vars(base)["__init__"] for base in bare.__mro__ if "__init__" in vars(base)]
+        others = getattr(bare, "options_of", None)
+        classes = bare.__mro__ if others is None else (bare, *others.__mro__)
+        bodies = [vars(base)["__init__"] for base in classes if "__init__" in vars(base)]
     found: dict[str, inspect.Parameter] = {}
     for body in bodies:
         hints = typing.get_type_hints(bare if body is function else body)

@@ -20,7 +20,7 @@ from manifold_gen.distributions import fit_kernel_density, fit_mixture
 from manifold_gen.distributions.base import Distribution, Sampler
 from manifold_gen.errors import UsageError
 from manifold_gen.manifolds.base import Manifold
-from manifold_gen.models.settled import network_settings, settle
+from manifold_gen.models.settled import settle
 from manifold_gen.models.volume_choice import choose_volume
 from manifold_gen.training import TrainingConfig
 
@@ -133,13 +133,6 @@ def taught(entry: str, listen: Callable[[Any, Any, Dataset, Cell], None]) -> Tra
     return run
 
 
-def settled(dataset: Dataset, cell: Cell, place: Place, teacher: SizedModel) -> Trained:
-    """A settled flow with the networks of its teacher, whose settings the teacher's cell holds."""
-    student = build("endpoint-flow-settled", dataset, cell, **network_settings(teacher))
-    teacher = teacher.to(place.device)
-    return train(student, dataset, cell, place, lambda: settle(teacher, student))
-
-
 def fitted(fit: Callable[[Dataset, int], Distribution]) -> Train:
     """A fit that ends by itself; what it took is recorded."""
 
@@ -165,6 +158,10 @@ def _pairs(student: DistilledFlow, teacher: FlowMatching, dataset: Dataset, cell
 
 def _field(student: FlowMap, teacher: FlowMatching, dataset: Dataset, cell: Cell) -> None:
     student.distil(teacher)
+
+
+def _settling(student: SizedModel, teacher: SizedModel, dataset: Dataset, cell: Cell) -> None:
+    settle(teacher, student)
 
 
 def _mixture(dataset: Dataset, seed: int) -> Distribution:
@@ -217,7 +214,7 @@ METHODS: dict[str, Method] = {
     "endpoint-flow-settled": Method(
         "settled flow",
         ONE,
-        settled,
+        taught("endpoint-flow-settled", _settling),
         entry="endpoint-flow-settled",
         suits=_clouds,
         teacher="endpoint-flow",

@@ -70,6 +70,8 @@ class SettledFlow(GenerativeModel):
         torch.Size([5, 4, 2])
     """
 
+    options_of = EndpointFlow
+
     def __init__(
         self,
         manifold: PointCloud,

@@ -198,8 +198,14 @@ def test_a_constructor_that_hands_options_on_has_the_settings_it_inherits():
     class Closed(Parent):
         def __init__(self, manifold: object, *, depth: int = 2) -> None: ...
 
+    class Beside:
+        options_of = Child
+
+        def __init__(self, manifold: object, *, stages: int = 4, **options: object) -> None: ...
+
     assert {name: s.default for name, s in settings_of(Child, "model").items()} == {"rate": 0.1, "depth": 2, "width": 3}
     assert list(settings_of(Closed, "model")) == ["depth"]
+    assert list(settings_of(Beside, "model")) == ["stages", "rate", "depth", "width"]
 
 
 def test_settings_of_a_run_started_from_python_are_read():
