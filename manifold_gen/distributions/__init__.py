@@ -20,6 +20,7 @@ from manifold_gen.distributions.em import (
     fit_von_mises_fisher_mixture,
     fit_von_mises_mixture,
 )
+from manifold_gen.distributions.heavy_tails import with_tails
 from manifold_gen.distributions.histogram import TorusHistogram
 from manifold_gen.distributions.hyperbolic import hyperbolic_mixture
 from manifold_gen.distributions.kent import Kent
@@ -76,4 +77,5 @@ __all__ = [
     "so3_peak",
     "sphere_checkerboard",
     "torus_checkerboard",
+    "with_tails",
 ]

@@ -9,7 +9,7 @@ from manifold_gen.distributions.mixture import Mixture
 
 WIDER = 3.0
 _STEPS = 100
-_PRIOR = 0.5  # points that are counted for the wide members beforehand, so that no fit does without them
+_PRIOR = 0.5  # points that are counted for the narrow and for the wide members beforehand, so that neither vanish
 
 
 @torch.no_grad()
@@ -28,6 +28,9 @@ def with_tails(mixture: Mixture, x: Tensor, factor: float = WIDER) -> Mixture:
         x: held-out points ``(V, *shape)``.
         factor: > 1.
 
+    Raises:
+        ValueError: no points, or a factor that does not widen.
+
     Example:
         >>> from manifold_gen.distributions.von_mises import VonMisesProduct
         >>> narrow = Mixture(VonMisesProduct(loc=[[0.0]], kappa=[[100.0]]), torch.zeros(1))
@@ -35,14 +38,16 @@ def with_tails(mixture: Mixture, x: Tensor, factor: float = WIDER) -> Mixture:
         >>> [round(share, 2) for share in torch.softmax(found.logits, -1).tolist()]
         [0.5, 0.5]
     """
-    doubled = Mixture(mixture.components.widened((1.0, factor)), mixture.logits.repeat(2))
-    members = doubled.responsibilities  # with the parts' shares alike
-    count = len(mixture.logits)
-    wide = members(x)[..., count:].sum(-1).double()
-    odds = wide / (1 - wide).clamp_min(1e-300)
+    if not len(x) or not factor > 1:
+        raise ValueError(
+            f"x of shape {tuple(x.shape)} must hold points to find the share of the tails by, and factor, {factor}, "
+            "must be above 1"
+        )
+    wide = Mixture(mixture.components.widened((factor,)), mixture.logits)
+    odds = (wide.log_prob(x) - mixture.log_prob(x)).double()
     share = torch.tensor(0.5, dtype=torch.float64)
     for _ in range(_STEPS):
-        posterior = share * odds / (1 - share + share * odds)
-        share = (posterior.sum() + _PRIOR) / (len(x) + _PRIOR)
-    weights = torch.cat([(1 - share).log().expand(count), share.log().expand(count)]).to(mixture.logits)
-    return Mixture(doubled.components, doubled.logits + weights)
+        share = (torch.sigmoid(odds + share.logit()).sum() + _PRIOR) / (len(x) + 2 * _PRIOR)
+    log_shares = torch.stack([torch.log1p(-share), share.log()]).to(mixture.logits)
+    logits = (torch.log_softmax(mixture.logits, -1) + log_shares[:, None]).flatten()
+    return Mixture(mixture.components.widened((1.0, factor)), logits)

@@ -25,6 +25,7 @@ from manifold_gen.distributions import (
     so3_mixture,
     sphere_checkerboard,
     torus_checkerboard,
+    with_tails,
 )
 from manifold_gen.manifolds import SO3, Euclidean, Lorentz, PoincareBall, PointCloud, Product, Sphere, Torus
 from manifold_gen.seeds import generator
@@ -43,6 +44,11 @@ def fisher_mixture() -> Mixture:
     g = generator(2)
     means = Sphere(2).random_uniform(8, generator=g)
     return Mixture(VonMisesFisher(means, 50 * torch.rand(8, generator=g), learnable=True), torch.randn(8, generator=g))
+
+
+def tailed_mixture() -> Mixture:
+    narrow = Mixture(Kent(torch.stack([torch.eye(3), -torch.eye(3)[[1, 0, 2]]]), [80.0, 30.0], [20.0, 0.0]), [0.0, 1.0])
+    return with_tails(narrow, Sphere(2).random_uniform(20, generator=generator(5)))
 
 
 def histogram() -> TorusHistogram:
@@ -73,6 +79,7 @@ SMOOTH: dict[str, Callable[[], Distribution]] = {
     "base-product": lambda: default_base(Product(Torus(1), Euclidean(1))),
     "mixture-torus": von_mises_mixture,
     "mixture-sphere": fisher_mixture,
+    "mixture-tails": tailed_mixture,
     "mixture-so3": lambda: so3_mixture(4),
     "kent": lambda: Kent(torch.eye(3), 50.0, 25.0),
     "matrix-fisher": lambda: MatrixFisher(torch.eye(3), torch.diag(torch.tensor([0.0, 20.0, 50.0]))),

@@ -13,8 +13,8 @@ from manifold_gen.distributions import (
     VonMisesFisher,
     VonMisesProduct,
     WrappedNormal,
+    with_tails,
 )
-from manifold_gen.distributions.heavy_tails import with_tails
 from manifold_gen.manifolds import SO3, Euclidean, PoincareBall, Sphere
 from manifold_gen.seeds import generator
 
@@ -58,6 +58,14 @@ def test_the_share_of_the_wide_members_is_found():
     assert float(shares[2:].sum()) == pytest.approx(0.2, abs=0.02)  # known to 0.005
     assert float(shares[3] / shares[2]) == pytest.approx(math.exp(0.5), rel=1e-4)
     assert float(found.log_prob(x).mean()) > float(narrow.log_prob(x).mean()) + 0.01
+
+
+def test_a_factor_that_does_not_widen_is_refused():
+    narrow = Mixture(Kent(torch.eye(3)[None], [500.0], [0.0]), [0.0])
+    x = narrow.sample(4, generator=generator(4))
+    for points, factor in ((x, 1.0), (x, float("nan")), (x[:0], 3.0)):
+        with pytest.raises(ValueError, match="must be above 1"):
+            with_tails(narrow, points, factor)
 
 
 def test_outliers_cost_less_and_points_without_any_little():
