@@ -9,7 +9,8 @@ from manifold_gen.distributions.mixture import Mixture
 
 WIDER = 3.0
 _STEPS = 100
-_PRIOR = 0.5  # points that are counted for the narrow and for the wide members beforehand, so that neither vanish
+_PRIOR = 0.5  # points that are counted for the wide members beforehand, so that no fit does without them
+_MOST = 1 - 1e-6  # of the weight, so that none does without the narrow ones
 
 
 @torch.no_grad()
@@ -47,7 +48,8 @@ def with_tails(mixture: Mixture, x: Tensor, factor: float = WIDER) -> Mixture:
     odds = (wide.log_prob(x) - mixture.log_prob(x)).double()
     share = torch.tensor(0.5, dtype=torch.float64)
     for _ in range(_STEPS):
-        share = (torch.sigmoid(odds + share.logit()).sum() + _PRIOR) / (len(x) + 2 * _PRIOR)
+        share = (torch.sigmoid(odds + share.logit()).sum() + _PRIOR) / (len(x) + _PRIOR)
+        share = share.clamp_max(_MOST)
     log_shares = torch.stack([torch.log1p(-share), share.log()]).to(mixture.logits)
     logits = (torch.log_softmax(mixture.logits, -1) + log_shares[:, None]).flatten()
     return Mixture(mixture.components.widened((1.0, factor)), logits)
