@@ -201,6 +201,8 @@ def test_speed_ratios(tmp_path):
     assert sampling_ratio(data.of(FLOW), data.of(RIVAL), 16) == pytest.approx(16)  # 4 µs an evaluation on both sides
     assert likelihood_ratio(data.of(FLOW), data.of(RIVAL), 16) == pytest.approx(6.4)  # 640 to 100 µs
     assert [entry.text for entry in claim(data)[8:]] == ["8", "8.00×", "16", "6.40×"]
+    data.of(RIVAL).results[0].record["metrics"].pop("likelihood_by_evaluations")  # of a file from before there was any
+    assert [entry.text for entry in claim(data)[8:]] == ["8", "8.00×", "default", "50.0×"]
 
 
 # ---- the whole --------------------------------------------------------------------------------------------------

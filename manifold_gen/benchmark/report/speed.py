@@ -21,6 +21,9 @@ class Settling:
     evaluations: int
     exact: bool
 
+    def __str__(self) -> str:
+        return f"{self.evaluations}" if self.exact else f"≥ {self.evaluations}"
+
 
 def settling(group: Group) -> Settling | None:
     """The fewest evaluations from which on the mean MMD is no longer above where it ends.
@@ -75,14 +78,16 @@ def sampling_ratio(student: Group, rival: Group, evaluations: int) -> float | No
     )
 
 
-def likelihood_ratio(student: Group, rival: Group, evaluations: int) -> float | None:
-    """The same of seconds a likelihood."""
-    return _ratio(
-        student,
-        lambda own: own.record["metrics"].get("likelihood_seconds"),
-        rival,
-        lambda other: other.record["metrics"]["likelihood_by_evaluations"][str(evaluations)]["seconds"],
-    )
+def likelihood_ratio(student: Group, rival: Group, evaluations: int | None = None) -> float | None:
+    """The same of seconds a likelihood; the rival's at its default evaluations where no number is given."""
+
+    def default(result: Result) -> float | None:
+        return result.record["metrics"].get("likelihood_seconds")
+
+    def at_evaluations(result: Result) -> float | None:
+        return result.record["metrics"]["likelihood_by_evaluations"][str(evaluations)]["seconds"]
+
+    return _ratio(student, default, rival, default if evaluations is None else at_evaluations)
 
 
 def _ratio(
