@@ -45,6 +45,7 @@ def test_all_groups_leave_molecules_to_their_own_name():
 
 
 def test_shares_and_distances_by_evaluations(records):
+    compared = 0
     for cell, payload in records:
         record = payload.record
         json.dumps(record, allow_nan=False)
@@ -53,11 +54,16 @@ def test_shares_and_distances_by_evaluations(records):
         wanted = ["1"] if cell.method in ONE_PASS else ["1", "2", "4", "8", "20", "100"]
         assert list(measured["molecules"]) == list(measured["sample_seconds"]) == wanted
         for at in measured["molecules"].values():
-            assert all(0 <= at[name]["value"] <= 1 for name in (*molecules.SHARES, *molecules.DISTANCES))
+            assert all(0 <= at[name]["value"] <= 1 for name in molecules.SHARES)
+            # twenty molecules of hardly trained weights may have no bond between them, and then no distance
+            known = [at[name]["value"] for name in molecules.DISTANCES if at[name]["value"] is not None]
+            assert all(0 <= value <= 1 for value in known)
+            compared += len(known)
             assert at["strict"]["value"] <= at["molecule_stable"]["value"] <= at["atom_stable"]["value"]
         assert 0 < measured["molecules_floor"]["rings"]["value"] < 1
         assert {len(row["numbers"]) == len(row["positions"]) for row in record["samples"]} == {True}
         assert payload.files
+    assert compared > len(records)
 
 
 def test_evaluations_are_those_of_one_size(records):
