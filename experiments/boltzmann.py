@@ -1,7 +1,7 @@
 """Models of particles with a known energy in equal training time: likelihood with its floor, energies, distances, ESS.
 
 python experiments/boltzmann.py dw4 --seconds 300 --out experiments/boltzmann_dw4.json
-python experiments/boltzmann.py lj13 --seconds 600 --clouds 500 --lots 1 --round-trips 128 --out lj13.json
+python experiments/boltzmann.py lj13 --seconds 600 --clouds 1000 --lots 1 --round-trips 512 --out lj13.json
 """
 
 from __future__ import annotations

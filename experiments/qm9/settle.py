@@ -14,7 +14,11 @@ import torch
 
 import manifold_gen as mg
 from manifold_gen import models
-from manifold_gen.models.settled import network_settings, settle
+from manifold_gen.models.settled import settle
+
+# What a teacher is told that is about its own training and sampling.
+OTHERS = ("features", "feature_weight", "time_power", "self_conditioning", "pairing", "steps", "noise", "method",
+          "likelihood_steps", "seed")  # fmt: skip
 
 
 def main() -> None:
@@ -26,8 +30,9 @@ def main() -> None:
     dataset = replace(dataset, val=dataset.val.take(torch.arange(512)))
     device = torch.device(told.device)
     teacher, begin = (mg.load(name).to(device) for name in (told.teacher, told.begin))
+    settings = {name: value for name, value in begin.hyperparameters.items() if name not in OTHERS}
     student = models.build(
-        models.SettledFlow, dataset.manifold, **network_settings(begin), stages=told.stages, earliest=told.earliest,
+        models.SettledFlow, dataset.manifold, **settings, stages=told.stages, earliest=told.earliest,
         latest=told.latest, rounds=told.rounds, damping=told.damping, early=told.early, balance=told.balance,
     ).to(device)  # fmt: skip
     settle(teacher, student, begin)

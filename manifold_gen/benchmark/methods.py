@@ -20,7 +20,6 @@ from manifold_gen.distributions import fit_kernel_density, fit_mixture
 from manifold_gen.distributions.base import Distribution, Sampler
 from manifold_gen.errors import UsageError
 from manifold_gen.manifolds.base import Manifold
-from manifold_gen.models.settled import settle
 from manifold_gen.models.volume_choice import choose_volume
 from manifold_gen.training import TrainingConfig
 
@@ -58,11 +57,13 @@ def _as_elsewhere(manifold: Manifold) -> Mapping[str, object]:
     return {}
 
 
-def _free_form(flow: type[models.FreeFormFlow]) -> Callable[[Manifold], Mapping[str, object]]:
+def _free_form(entry: str) -> Callable[[Manifold], Mapping[str, object]]:
     """Noise on points, and the volume change that the default stands for, so that a record says what was trained."""
 
     def settings(manifold: Manifold) -> Mapping[str, object]:
-        return {} if manifold.varies else {"volume": choose_volume("auto", manifold, flow.inverse_up_to), **NOISE}
+        if manifold.varies:
+            return {}
+        return {"volume": choose_volume("auto", manifold, models.resolve(entry).inverse_up_to), **NOISE}
 
     return settings
 
@@ -161,6 +162,8 @@ def _field(student: FlowMap, teacher: FlowMatching, dataset: Dataset, cell: Cell
 
 
 def _settling(student: SizedModel, teacher: SizedModel, dataset: Dataset, cell: Cell) -> None:
+    from manifold_gen.models.settled import settle
+
     settle(teacher, student)
 
 
@@ -174,14 +177,14 @@ def _kernels(dataset: Dataset, seed: int) -> Distribution:
 
 METHODS: dict[str, Method] = {
     "free-form-flow": learned(
-        "free-form flow", ONE, "free-form-flow", on=_free_form(models.FreeFormFlow), suits=_anywhere
+        "free-form flow", ONE, "free-form-flow", on=_free_form("free-form-flow"), suits=_anywhere
     ),
     "free-form-flow-distilled": Method(
         "free-form flow, distilled",
         ONE,
         taught("free-form-flow-distilled", _pairs),
         entry="free-form-flow-distilled",
-        on=_free_form(models.DistilledFlow),
+        on=_free_form("free-form-flow-distilled"),
         teacher="flow-matching",
     ),
     "flow-matching": learned("flow matching", ODE, "flow-matching", suits=_anywhere),
@@ -203,7 +206,7 @@ METHODS: dict[str, Method] = {
         ONE,
         prepared("free-form-flow-mixture"),
         entry="free-form-flow-mixture",
-        on=_free_form(models.MixtureBaseFlow),
+        on=_free_form("free-form-flow-mixture"),
     ),
     "flow-matching-mixture": Method(
         "flow matching, mixture base", ODE, prepared("flow-matching-mixture"), entry="flow-matching-mixture"

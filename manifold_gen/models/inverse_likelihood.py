@@ -69,6 +69,7 @@ def honest_nll(flow: FreeFormFlow, x: Tensor, context: Tensor | None) -> Tensor:
 
 
 def _nll(flow: FreeFormFlow, x: Tensor, z: Tensor, context: Tensor | None, solved: Tensor) -> tuple[Tensor, Tensor]:
+    """−log p and the fold penalty at the solved latents, 0 elsewhere."""
     rows = solved.nonzero().squeeze(-1)
     here = None if context is None else context[rows]
     latent, matrix = implicit(flow, z[rows], here)

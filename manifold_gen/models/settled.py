@@ -35,11 +35,6 @@ from manifold_gen.models.sized import SizedModel
 # A miss of the positions below this, in their unit, costs its square, a larger one its length: settled clouds differ
 # from draw to draw, and what has been moved far says least.
 _NEAR = 0.1
-# Settings of an endpoint flow that are about its own training and sampling.
-_BESIDE_THE_NETWORK = frozenset(
-    ("features", "feature_weight", "time_power", "self_conditioning", "pairing", "steps", "noise", "method",
-     "likelihood_steps", "seed")
-)  # fmt: skip
 _POSITIONS = 5.0  # weight of positions beside the cross-entropy of features
 _LARGEST_WEIGHT = 5.0  # of a kind that the generator makes too seldom, and one over it of one made too often
 
@@ -200,11 +195,6 @@ class SettledFlow(GenerativeModel):
         other.flows = nn.ModuleList(flow.on_size(manifold) for flow in self.flows)
         other.teacher = tuple(teacher.on_size(manifold) for teacher in self.teacher)
         return other
-
-
-def network_settings(flow: SizedModel) -> dict[str, object]:
-    """Of a family of ``EndpointFlow``, the settings of its network, which a student with its weights needs too."""
-    return {name: value for name, value in flow.hyperparameters.items() if name not in _BESIDE_THE_NETWORK}
 
 
 def settle(teacher: SizedModel, student: SizedModel, begin: SizedModel | None = None) -> None:
