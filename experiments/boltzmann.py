@@ -34,6 +34,7 @@ def main() -> None:
     parser.add_argument("system", choices=sorted(RECIPES))
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--seconds", type=float, default=300.0, help="of training, processor time of one thread")
+    parser.add_argument("--batch-size", type=int, default=256)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--clouds", type=int, default=2000, help="of the test part that are scored and compared")
     parser.add_argument("--lots", type=int, default=2, help="of samples that are weighed")
@@ -53,7 +54,7 @@ def main() -> None:
 def trained(name: str, dataset: Dataset, arguments: argparse.Namespace) -> dict[str, object]:
     """One model's record, printed too."""
     model = models.resolve(name)(dataset.manifold, **MODELS[name], seed=arguments.seed)
-    config = TrainingConfig(batch_size=256, ema_decay=0.999, keep="last", seed=arguments.seed)
+    config = TrainingConfig(batch_size=arguments.batch_size, ema_decay=0.999, keep="last", seed=arguments.seed)
     config = calibrate(model, dataset, config, arguments.seconds)
     start = time.process_time()
     mg.fit(model, dataset, config, quiet=True)
@@ -62,8 +63,8 @@ def trained(name: str, dataset: Dataset, arguments: argparse.Namespace) -> dict[
     start = time.process_time()
     report = scored(model, dataset, arguments)
     print(report.table(), flush=True)
-    told = {"steps": config.steps, "seconds": seconds, "parameters": parameters, **report.to_dict()}
-    return {**told, "evaluation_seconds": time.process_time() - start}
+    told = {"steps": config.steps, "batch_size": config.batch_size, "seconds": seconds, "parameters": parameters}
+    return {**told, **report.to_dict(), "evaluation_seconds": time.process_time() - start}
 
 
 def scored(model: models.GenerativeModel, dataset: Dataset, arguments: argparse.Namespace) -> BoltzmannReport:

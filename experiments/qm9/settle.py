@@ -14,11 +14,13 @@ import torch
 
 import manifold_gen as mg
 from manifold_gen import models
+from manifold_gen.data.molecules import MoleculeFormat
+from manifold_gen.metrics.molecules import strict_judge
 from manifold_gen.models.settled import settle
 
-# What a teacher is told that is about its own training and sampling.
-OTHERS = ("features", "feature_weight", "time_power", "self_conditioning", "pairing", "steps", "noise", "method",
-          "likelihood_steps", "seed")  # fmt: skip
+# What the student has in common with the flow whose weights it begins with.
+NETWORK = ("network", "width", "pair_width", "depth", "distance_features", "attention", "time_waves",
+           "context_features", "context_categories")  # fmt: skip
 
 
 def main() -> None:
@@ -30,12 +32,10 @@ def main() -> None:
     dataset = replace(dataset, val=dataset.val.take(torch.arange(512)))
     device = torch.device(told.device)
     teacher, begin = (mg.load(name).to(device) for name in (told.teacher, told.begin))
-    settings = {name: value for name, value in begin.hyperparameters.items() if name not in OTHERS}
-    student = models.build(
-        models.SettledFlow, dataset.manifold, **settings, stages=told.stages, earliest=told.earliest,
-        latest=told.latest, rounds=told.rounds, damping=told.damping, early=told.early, balance=told.balance,
-    ).to(device)  # fmt: skip
-    settle(teacher, student, begin)
+    settings = {name: begin.hyperparameters[name] for name in NETWORK if name in begin.hyperparameters}
+    student = models.build(models.SettledFlow, dataset.manifold, stages=told.stages, **settings).to(device)
+    judge = strict_judge(MoleculeFormat.from_dict(dataset.info["format"])) if told.judge else None
+    settle(teacher, student, begin, judge=judge, precision=told.precision)
     config = mg.TrainingConfig(
         steps=told.steps, batch_size=told.batch_size, lr=told.lr, schedule="cosine", warmup=20, ema_decay=0.99,
         keep="last", seed=told.seed, log_every=25,
@@ -50,16 +50,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--teacher", default="qm9-flow-matching", help="settles the molecules")
     parser.add_argument("--begin", default="qm9-endpoint-flow", help="whose weights the student begins with")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--stages", type=int, default=4)
-    parser.add_argument("--earliest", type=float, default=0.78)
-    parser.add_argument("--latest", type=float, default=0.96)
-    parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--damping", type=float, default=0.3)
-    parser.add_argument("--early", type=float, default=0.3)
-    parser.add_argument("--balance", type=float, default=1.0)
-    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--stages", type=int, default=8)
+    parser.add_argument("--judge", action=argparse.BooleanOptionalAction, default=True, help="mend wrong molecules")
+    parser.add_argument("--precision", default="bf16", help="of the teacher; float32 where bf16 is slow")
+    parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--lr", type=float, default=6e-4)
+    parser.add_argument("--lr", type=float, default=4e-4)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
     return parser.parse_args()

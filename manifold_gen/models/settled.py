@@ -1,15 +1,13 @@
 r"""A generator of one evaluation that learns where a teacher of many evaluations settles the clouds it makes.
 
-The generator is K networks one after the other, each an ``EndpointFlow`` that stands for one step of a sampler without
-noise: :math:`G(z) = \hat x_1^{(K)}`, where network k guesses the clean cloud from
-:math:`x_{k+1} = t_{k+1} \hat x_1^{(k)} + (1 - t_{k+1}) \hat z^{(k)}`. A pass draws nothing but z, and pairs nothing. To
-settle a cloud, the teacher repeats
-
-.. math:: y \leftarrow \hat x_1\big(t\, y + (1 - t)\, \epsilon,\; t\big), \qquad t \text{ rising from } s \text{ to } 1,
-
-each ε new and paired with y. Training moves G(z), and with less weight every guess on the way there, to settled G(z):
-the target begins at what the generator makes already, so that it is close and depends on z, where the end of the
-teacher's own path from z is neither. What the teacher finds likely stays where it is; the rest moves.
+The generator is K networks one after the other, each an ``EndpointFlow``: :math:`G(z) = \hat x_1^{(K)}`, where network
+k + 1 guesses the clean cloud from :math:`x_{k+1} = t_{k+1} \hat x_1^{(k)} + (1 - t_{k+1}) z`, on the straight line
+between the latent and the guess before. A pass draws nothing but z, and pairs nothing. (A sampler that follows the ODE
+has what is left of the guess, :math:`(x_k - t_k \hat x_1^{(k)}) / (1 - t_k)`, in the place of z, where the errors of
+all guesses add up.) Training moves G(z), and with less weight every guess on the way there, to where the teacher
+settles G(z), see ``settling``: the target begins at what the generator makes already, so that it is close and depends
+on z, where the end of the teacher's own path from z is neither. What the teacher finds likely stays where it is; the
+rest moves.
 
 The idea that a generator learns from a diffusion model's view of the generator's own noised samples: Poole and others,
 *DreamFusion* (2023); Yin and others, *One-step diffusion with distribution matching distillation* (2024). Like the
@@ -18,6 +16,7 @@ former and unlike the latter it seeks modes: rare elements become rarer, which `
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping
 
 import torch
@@ -30,12 +29,14 @@ from manifold_gen.models.chunks import CHUNK, in_chunks
 from manifold_gen.models.endpoint_flow import EndpointFlow
 from manifold_gen.models.noise_schedule import time_pairs
 from manifold_gen.models.resizing import resized
+from manifold_gen.models.settling import Judge, Teacher
 from manifold_gen.models.sized import SizedModel
 
 # A miss of the positions below this, in their unit, costs its square, a larger one its length: settled clouds differ
 # from draw to draw, and what has been moved far says least.
 _NEAR = 0.1
 _POSITIONS = 5.0  # weight of positions beside the cross-entropy of features
+_SAME_TIME = 1e-9
 _LARGEST_WEIGHT = 5.0  # of a kind that the generator makes too seldom, and one over it of one made too often
 
 
@@ -50,6 +51,7 @@ class SettledFlow(GenerativeModel):
         stages: K.
         earliest, latest: s is uniform between them.
         rounds: evaluations of the teacher for a target.
+        mend_earliest, mend_latest, mend_rounds: the same of clouds that a judge finds wrong.
         damping: of the gradient from each network to the one before it; undamped it grows from one to the next.
         early: weight of what the networks before the last one guess, beside the last one's 1.
         balance: exponent of the weights that bring kinds of points to the shares of the training batch; 0 for none.
@@ -71,59 +73,84 @@ class SettledFlow(GenerativeModel):
         self,
         manifold: PointCloud,
         *,
-        stages: int = 4,
-        earliest: float = 0.78,
+        stages: int = 8,
+        earliest: float = 0.86,
         latest: float = 0.96,
-        rounds: int = 1,
+        rounds: int = 2,
+        mend_earliest: float = 0.6,
+        mend_latest: float = 0.7,
+        mend_rounds: int = 12,
         damping: float = 0.3,
         early: float = 0.3,
         balance: float = 1.0,
         seed: int = 0,
         **options: object,
     ) -> None:
-        _check(stages, rounds, earliest, latest, {"damping": damping, "early": early, "balance": balance}, options)
-        super().__init__(manifold)
-        self.hyperparameters = {
-            "stages": stages, "earliest": earliest, "latest": latest, "rounds": rounds, "damping": damping,
-            "early": early, "balance": balance, "seed": seed, **options,
+        told = {
+            "stages": stages, "earliest": earliest, "latest": latest, "rounds": rounds,
+            "mend_earliest": mend_earliest, "mend_latest": mend_latest, "mend_rounds": mend_rounds,
+            "damping": damping, "early": early, "balance": balance,
         }  # fmt: skip
+        _check(told, options)
+        super().__init__(manifold)
+        self.hyperparameters = {**told, "seed": seed, **options}
         self.flows = nn.ModuleList(EndpointFlow(manifold, seed=seed + k, **options) for k in range(stages))
         self.base = self.flows[0].base
-        self.teacher: tuple[EndpointFlow, ...] = ()  # in a tuple, for it is no part of this model
+        self.teacher: Teacher | None = None
 
     def prepare(self, train: object) -> None:
         """Takes the scales of the data, unless a teacher has brought its own."""
-        if not self.teacher:
+        if self.teacher is None:
             for flow in self.flows:
                 flow.prepare(train)
 
     # ---- generator ----------------------------------------------------------------------------------------------
 
-    def guesses(self, z: Tensor, context: Tensor | None = None) -> list[Tensor]:
-        """The clean cloud ``(b, n, p + k)`` as each network guesses it; the last is what is made of latents ``z``."""
+    def networks(self, stages: int) -> list[EndpointFlow]:
+        """Of each of ``stages`` times the network for it: the first one that stands for that time or a later one."""
+        known = time_pairs(len(self.flows))[0]
+        at = [bisect_left(known, t - _SAME_TIME) for t in time_pairs(stages)[0]]
+        return [self.flows[min(k, len(known) - 1)] for k in at]
+
+    def guesses(self, z: Tensor, context: Tensor | None = None, steps: int = 1) -> list[Tensor]:
+        """The clean cloud ``(b, n, p + k)`` as each network guesses it; the last is what is made of latents ``z``.
+
+        Args:
+            z: latents ``(b, n, p + k)``.
+            context: what the clouds are conditioned on.
+            steps: passes; each network stands for so many times in a row, which are as many times closer.
+        """
         x, found, damping = z, [], self.hyperparameters["damping"]
-        for flow, t, after in zip(self.flows, *time_pairs(len(self.flows)), strict=True):
+        stages = steps * len(self.flows)
+        for flow, t, after in zip(self.networks(stages), *time_pairs(stages), strict=True):
             found.append(flow.endpoint(x, x.new_full((len(x),), t), flow.context(context)))
             if after < 1:
-                x = torch.lerp((x - t * found[-1]) / (1 - t), found[-1], after)
+                x = torch.lerp(z, found[-1], after)
                 x = torch.lerp(x.detach(), x, damping)
         return found
 
     @torch.no_grad()
     def sample(
-        self, n: int, context: Tensor | None = None, generator: torch.Generator | None = None, chunk: int = CHUNK
+        self,
+        n: int,
+        context: Tensor | None = None,
+        generator: torch.Generator | None = None,
+        chunk: int = CHUNK,
+        steps: int = 1,
     ) -> Tensor:
-        """Draw ``(n, *shape)`` clouds."""
+        """Draw ``(n, *shape)`` clouds in ``steps`` passes; the flow is trained for one, more are finer."""
         if n < 0:
             raise UsageError(f"cannot draw n = {n} clouds; n must be 0 or more")
+        if steps < 1:
+            raise UsageError(f"steps is {steps}, expected at least 1")
         z = self.base.sample(n, generator=generator)
-        return in_chunks(lambda rows, here: self.guesses(rows, here)[-1], z, context, chunk)
+        return in_chunks(lambda rows, here: self.guesses(rows, here, steps)[-1], z, context, chunk)
 
     # ---- training -----------------------------------------------------------------------------------------------
 
     def auxiliary(self, n: int, generator: torch.Generator | None = None) -> dict[str, Tensor]:
         """Latents, the noise of every round, and where rounds start."""
-        rounds = self.hyperparameters["rounds"]
+        rounds = max(self.hyperparameters["rounds"], self.hyperparameters["mend_rounds"])
         latent = self.base.sample(n, generator=generator)
         fresh = self.base.sample(n * rounds, generator=generator).unflatten(0, (n, rounds))
         start = torch.rand(n, generator=generator, dtype=latent.dtype, device=latent.device)
@@ -139,11 +166,11 @@ class SettledFlow(GenerativeModel):
         Raises:
             UsageError: no teacher was given.
         """
-        if not self.teacher:
+        if self.teacher is None:
             raise UsageError("a settled flow learns from a teacher; give it one by models.settled.settle")
         drawn = self.auxiliary(len(x)) if auxiliary is None else auxiliary
         *earlier, made = self.guesses(drawn["latent"], context)
-        goal = self.settled(made.detach(), drawn["fresh"], drawn["start"], context)
+        goal = self._goal(self.teacher, made.detach(), drawn, context)
         if self.manifold.feature_dim:
             p = self.manifold.position_dim
             goal = torch.cat([goal[..., :p], self._balanced(goal[..., p:], made[..., p:], x[..., p:])], -1)
@@ -163,23 +190,14 @@ class SettledFlow(GenerativeModel):
             terms["features"] = -(goal[..., p:] * likely).sum(-1).mean(-1)
         return terms
 
-    @torch.no_grad()
-    def settled(self, x: Tensor, fresh: Tensor, start: Tensor, context: Tensor | None = None) -> Tensor:
-        """Where the teacher settles the clouds ``x`` ``(b, n, p + k)``.
-
-        Args:
-            x: clouds.
-            fresh: noise ``(b, rounds, n, p + k)``.
-            start: uniform numbers ``(b,)`` that say at which time the rounds start.
-            context: what the clouds are conditioned on.
-        """
-        (teacher,), told = self.teacher, self.hyperparameters
-        left = 1 - torch.lerp(*x.new_tensor([told["earliest"], told["latest"]]), start)
-        embedded = teacher.context(context)
-        for noise, u in zip(fresh.unbind(1), time_pairs(fresh.shape[1])[0], strict=True):
-            t = 1 - left * (1 - u)
-            x = teacher.endpoint(torch.lerp(teacher.coupled(noise, x), x, t.reshape(-1, 1, 1)), t, embedded)
-        return x
+    def _goal(self, teacher: Teacher, made: Tensor, drawn: Mapping[str, Tensor], context: Tensor | None) -> Tensor:
+        """Where the teacher settles the clouds that were made."""
+        told = self.hyperparameters
+        late, early = (
+            told[f"{of}earliest"] + (told[f"{of}latest"] - told[f"{of}earliest"]) * drawn["start"]
+            for of in ("", "mend_")
+        )
+        return teacher.goals(made, drawn["fresh"], told["rounds"], late, early, context)
 
     @torch.no_grad()
     def _balanced(self, goal: Tensor, made: Tensor, real: Tensor) -> Tensor:
@@ -193,31 +211,47 @@ class SettledFlow(GenerativeModel):
         """The same networks on clouds of another size, with the same teacher; weights are shared, not copied."""
         other = resized(self, manifold)
         other.flows = nn.ModuleList(flow.on_size(manifold) for flow in self.flows)
-        other.teacher = tuple(teacher.on_size(manifold) for teacher in self.teacher)
+        other.teacher = None if self.teacher is None else self.teacher.at(manifold)
         return other
 
 
-def settle(teacher: SizedModel, student: SizedModel, begin: SizedModel | None = None) -> None:
+def settle(
+    teacher: SizedModel,
+    student: SizedModel,
+    begin: SizedModel | None = None,
+    *,
+    judge: Judge | None = None,
+    precision: str = "float32",
+) -> None:
     """Let ``student`` learn from ``teacher``, each of its networks starting from the weights of ``begin``.
+
+    A settled flow may begin with another of fewer stages: every network takes the weights of the first one that stood
+    for its time or a later one.
 
     Args:
         teacher: a family of ``EndpointFlow``; it is frozen.
         student: a family of ``SettledFlow``.
-        begin: a family of ``EndpointFlow`` with networks of the student's size; default: the teacher.
+        begin: a family of ``EndpointFlow`` or ``SettledFlow`` with networks of the student's size; default: the
+            teacher.
+        judge: says which clouds ``(b, n, p + k)`` of one size are right, ``(b,)``.
+        precision: of the teacher's guesses, ``"float32"`` or ``"bf16"``.
 
     Raises:
-        UsageError: one of them is another model, or the networks of ``begin`` have another size.
+        UsageError: one of them is another model, the networks of ``begin`` have another size, an unknown precision.
     """
     begin = teacher if begin is None else begin
-    for given, expected in ((teacher, EndpointFlow), (begin, EndpointFlow), (student, SettledFlow)):
-        if not isinstance(given.member, expected):
-            raise UsageError(f"a family of {type(given.member).__name__} was given, expected {expected.__name__}")
-    weights = begin.member.state_dict()
-    for flow in student.member.flows:
+    for given, *kinds in ((teacher, EndpointFlow), (begin, EndpointFlow, SettledFlow), (student, SettledFlow)):
+        if not isinstance(given.member, tuple(kinds)):
+            names = " or ".join(kind.__name__ for kind in kinds)
+            raise UsageError(f"a family of {type(given.member).__name__} was given, expected {names}")
+    stages = len(student.member.flows)
+    first = begin.member.networks(stages) if isinstance(begin.member, SettledFlow) else [begin.member] * stages
+    for flow, begun in zip(student.member.flows, first, strict=True):
+        weights = begun.state_dict()
         if {k: v.shape for k, v in flow.state_dict().items()} != {k: v.shape for k, v in weights.items()}:
             raise UsageError("the student's networks differ from those it begins with; make it with their settings")
         flow.load_state_dict(weights)
-    student.member.teacher = (teacher.member.eval().requires_grad_(False),)
+    student.member.teacher = Teacher(teacher.member.eval().requires_grad_(False), judge, precision)
 
 
 def _counts(kinds: Tensor) -> Tensor:
@@ -225,16 +259,18 @@ def _counts(kinds: Tensor) -> Tensor:
     return torch.bincount(kinds.argmax(-1).flatten(), minlength=kinds.shape[-1])
 
 
-def _check(
-    stages: int, rounds: int, earliest: float, latest: float, shares: Mapping[str, float], options: Mapping[str, object]
-) -> None:
-    for name, given in (("stages", stages), ("rounds", rounds)):
-        if given < 1:
-            raise UsageError(f"{name} is {given}, expected at least 1")
-    if not 0 < earliest <= latest < 1:
-        raise UsageError(f"settling starts from {earliest} to {latest}, expected 0 < earliest ≤ latest < 1")
-    for name, given in shares.items():
-        if not 0 <= given <= 1:
-            raise UsageError(f"{name} is {given}, expected a number between 0 and 1")
+def _check(told: Mapping[str, float], options: Mapping[str, object]) -> None:
+    for name in ("stages", "rounds", "mend_rounds"):
+        if told[name] < 1:
+            raise UsageError(f"{name} is {told[name]}, expected at least 1")
+    for of in ("", "mend_"):
+        if not 0 < told[f"{of}earliest"] <= told[f"{of}latest"] < 1:
+            raise UsageError(
+                f"settling starts from {of}earliest = {told[f'{of}earliest']} to {of}latest = {told[f'{of}latest']}, "
+                "expected 0 < earliest ≤ latest < 1"
+            )
+    for name in ("damping", "early", "balance"):
+        if not 0 <= told[name] <= 1:
+            raise UsageError(f"{name} is {told[name]}, expected a number between 0 and 1")
     if options.get("features", "one-hot") != "one-hot":
         raise UsageError(f"features are {options['features']!r}; a settled flow makes one-hot features alone")

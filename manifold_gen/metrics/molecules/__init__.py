@@ -5,6 +5,7 @@ from manifold_gen.metrics.molecules.composition import composition_match
 from manifold_gen.metrics.molecules.exact import exact_likelihood
 from manifold_gen.metrics.molecules.features import Compared, Comparison, Features, compare
 from manifold_gen.metrics.molecules.graphs import Graphs, read_graphs
+from manifold_gen.metrics.molecules.judge import strict_judge
 from manifold_gen.metrics.molecules.posebusters import PoseBustersShare, posebusters_pass
 from manifold_gen.metrics.molecules.properties import (
     PropertyPredictor,
@@ -53,6 +54,7 @@ __all__ = [
     "score_molecules",
     "single_fragment",
     "stability",
+    "strict_judge",
     "strict_success",
     "uniqueness",
     "valid_and_unique",
