@@ -11,7 +11,8 @@ rest moves.
 
 The idea that a generator learns from a diffusion model's view of the generator's own noised samples: Poole and others,
 *DreamFusion* (2023); Yin and others, *One-step diffusion with distribution matching distillation* (2024). Like the
-former and unlike the latter it seeks modes: rare elements become rarer, which ``balance`` works against.
+former and unlike the latter it seeks modes: what is rare becomes rarer. Against that work ``balance``, for kinds of
+points, and ``anchor``, by which all networks go on to learn real clouds as a flow does.
 """
 
 from __future__ import annotations
@@ -54,6 +55,7 @@ class SettledFlow(GenerativeModel):
         mend_earliest, mend_latest, mend_rounds: the same of clouds that a judge finds wrong.
         damping: of the gradient from each network to the one before it; undamped it grows from one to the next.
         early: weight of what the networks before the last one guess, beside the last one's 1.
+        anchor: weight of what the networks guess of real clouds with noise on them, beside the last one's 1.
         balance: exponent of the weights that bring kinds of points to the shares of the training batch; 0 for none.
         seed: of the initial weights, which ``settle`` replaces by the teacher's.
         options: of the networks, as in ``EndpointFlow``.
@@ -82,6 +84,7 @@ class SettledFlow(GenerativeModel):
         mend_rounds: int = 12,
         damping: float = 0.3,
         early: float = 0.3,
+        anchor: float = 1.0,
         balance: float = 1.0,
         seed: int = 0,
         **options: object,
@@ -89,7 +92,7 @@ class SettledFlow(GenerativeModel):
         told = {
             "stages": stages, "earliest": earliest, "latest": latest, "rounds": rounds,
             "mend_earliest": mend_earliest, "mend_latest": mend_latest, "mend_rounds": mend_rounds,
-            "damping": damping, "early": early, "balance": balance,
+            "damping": damping, "early": early, "anchor": anchor, "balance": balance,
         }  # fmt: skip
         _check(told, options)
         super().__init__(manifold)
@@ -178,7 +181,22 @@ class SettledFlow(GenerativeModel):
         for guess in earlier if self.hyperparameters["early"] else ():
             for name, miss in self._misses(guess, goal).items():
                 terms[name] = terms[name] + self.hyperparameters["early"] * miss
+        if self.hyperparameters["anchor"]:
+            real = self._of_real(self.teacher, x, drawn["latent"], context)
+            for name, miss in self._misses(real, x).items():
+                terms[name] = terms[name] + self.hyperparameters["anchor"] * miss
         return terms
+
+    def _of_real(self, teacher: Teacher, x: Tensor, z: Tensor, context: Tensor | None) -> Tensor:
+        """What the networks guess of ``x`` with noise on it: each of some of the rows."""
+        z, found = teacher.flow.coupled(z, x), []
+        share = -(-len(x) // len(self.flows))
+        for k, (flow, t) in enumerate(zip(self.flows, time_pairs(len(self.flows))[0], strict=True)):
+            rows = slice(k * share, (k + 1) * share)
+            x_t = torch.lerp(z[rows], x[rows], t)
+            embedded = flow.context(None if context is None else context[rows])
+            found.append(flow.endpoint(x_t, x.new_full((len(x_t),), t), embedded))
+        return torch.cat(found)
 
     def _misses(self, guess: Tensor, goal: Tensor) -> dict[str, Tensor]:
         """How far a guess is from ``goal``, whose features are probabilities; each ``(b,)``."""
@@ -269,7 +287,7 @@ def _check(told: Mapping[str, float], options: Mapping[str, object]) -> None:
                 f"settling starts from {of}earliest = {told[f'{of}earliest']} to {of}latest = {told[f'{of}latest']}, "
                 "expected 0 < earliest ≤ latest < 1"
             )
-    for name in ("damping", "early", "balance"):
+    for name in ("damping", "early", "anchor", "balance"):
         if not 0 <= told[name] <= 1:
             raise UsageError(f"{name} is {told[name]}, expected a number between 0 and 1")
     if options.get("features", "one-hot") != "one-hot":

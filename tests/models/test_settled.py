@@ -156,9 +156,8 @@ def test_training_goes_where_the_judge_lets_clouds_go():
     # untrained, all clouds are made in one point: there a normal teacher leaves them from the earliest times, and
     # moves them from late ones
     def miss(*verdicts):
-        student = models.build(
-            SettledFlow, CLOUDS, **SIZE, stages=1, rounds=1, mend_earliest=1e-6, mend_latest=1e-6, mend_rounds=1
-        )
+        mending = {"mend_earliest": 1e-6, "mend_latest": 1e-6, "mend_rounds": 1}
+        student = models.build(SettledFlow, CLOUDS, **SIZE, stages=1, rounds=1, anchor=0.0, **mending)
         left = iter(verdicts)
         judge = (lambda clouds: torch.full((len(clouds),), next(left))) if verdicts else None
         settle(normal_teacher(), student, judge=judge)
@@ -172,9 +171,24 @@ def test_training_goes_where_the_judge_lets_clouds_go():
     assert miss(False, True) < 1e-6
 
 
+def test_every_network_keeps_to_real_clouds_of_its_own_noise():
+    with_anchor, without = (moved(student_of(normal_teacher(), stages=2, anchor=anchor)).at(5) for anchor in (0.7, 0.0))
+    x = cloud(5, 7, 0)
+    drawn = without.auxiliary(7, generator(5))
+    z, found = drawn["latent"], []
+    for rows, flow, t in ((slice(0, 4), 0, 0.0), (slice(4, 7), 1, 0.75)):
+        x_t = (1 - t) * z[rows] + t * x[rows]
+        found.append(without.flows[flow].endpoint(x_t, torch.full((len(x_t),), t)))
+    expected = without._misses(torch.cat(found), x)
+    anchored, free = with_anchor.losses(x, None, drawn), without.losses(x, None, drawn)
+    for name, miss in expected.items():
+        assert torch.allclose(anchored[name] - free[name], 0.7 * miss, atol=1e-5)
+        assert bool((miss > 1e-3).any())
+
+
 def test_the_generator_moves_to_where_the_teacher_settles():
     # settling brings a normal cloud nearer to the mode of its law, which is nothing: so does the training
-    student = student_of(normal_teacher(), stages=2, earliest=0.3, latest=0.3, rounds=1, early=0.0)
+    student = student_of(normal_teacher(), stages=2, earliest=0.3, latest=0.3, rounds=1, early=0.0, anchor=0.0)
     member = student.at(3)
     z = member.base.sample(500, generator=generator(7))
     spread = [float(member.guesses(z)[-1][..., :2].detach().square().mean().sqrt())]
@@ -199,7 +213,7 @@ def test_kinds_that_are_made_too_seldom_weigh_more():
 
 @pytest.mark.parametrize(("damping", "early", "learns"), [(0.0, 0.0, False), (1.0, 0.0, True), (0.0, 0.5, True)])
 def test_earlier_networks_learn_by_the_gradient_of_later_ones_or_by_their_own_guesses(damping, early, learns):
-    student = moved(student_of(normal_teacher(), stages=2, damping=damping, early=early)).at(3)
+    student = moved(student_of(normal_teacher(), stages=2, damping=damping, early=early, anchor=0.0)).at(3)
     student.loss(cloud(3, 8, 0), generator=generator(9)).mean().backward()
     reached = [any(p.grad is not None and bool(p.grad.any()) for p in flow.parameters()) for flow in student.flows]
     assert reached == [learns, True]
