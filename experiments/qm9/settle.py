@@ -37,8 +37,8 @@ def main() -> None:
     judge = strict_judge(MoleculeFormat.from_dict(dataset.info["format"])) if told.judge else None
     settle(teacher, student, begin, judge=judge, precision=told.precision)
     config = mg.TrainingConfig(
-        steps=told.steps, batch_size=told.batch_size, lr=told.lr, schedule="cosine", warmup=20, ema_decay=0.99,
-        keep="last", seed=told.seed, log_every=25,
+        steps=told.steps, batch_size=told.batch_size, lr=told.lr, schedule="cosine", warmup=min(20, told.steps),
+        ema_decay=0.99, keep="last", seed=told.seed, log_every=25,
         eval_every=max(1, told.steps // 2), precision="float32", device=told.device,
     )  # fmt: skip
     mg.fit(student, dataset, config, out=told.out)
