@@ -37,7 +37,7 @@ from manifold_gen.models.sized import SizedModel
 # from draw to draw, and what has been moved far says least.
 _NEAR = 0.1
 _POSITIONS = 5.0  # weight of positions beside the cross-entropy of features
-_SAME_TIME = 1e-9
+_SAME_TIME = 1e-9  # times that are nearer to each other are one
 _LARGEST_WEIGHT = 5.0  # of a kind that the generator makes too seldom, and one over it of one made too often
 
 

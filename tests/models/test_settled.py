@@ -257,6 +257,7 @@ def test_what_does_not_go_together_is_refused():
         ({"mend_earliest": 0.8}, "mend_earliest = 0.8 to mend_latest = 0.7"),
         ({"damping": 2}, "damping is 2"),
         ({"early": 2}, "early is 2"),
+        ({"anchor": 2}, "anchor is 2"),
         ({"balance": -1}, "balance is -1"),
         ({"features": "continuous"}, "one-hot features alone"),
     ],
