@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def arguments() -> argparse.Namespace:
-    """What the command line says; the defaults make one from the start, docs/molecules.md has the bundled one's runs."""
+    """What the command line says; the defaults make one anew, docs/molecules.md has the bundled one's runs."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--teacher", default="qm9-flow-matching", help="settles the molecules")
     parser.add_argument("--begin", default="qm9-endpoint-flow", help="whose weights the student begins with")

@@ -153,7 +153,7 @@ class SettledFlow(GenerativeModel):
 
     def auxiliary(self, n: int, generator: torch.Generator | None = None) -> dict[str, Tensor]:
         """Latents, the noise of every round, and where rounds start."""
-        rounds = max(self.hyperparameters["rounds"], self.hyperparameters["mend_rounds"])
+        rounds = self.hyperparameters["mend_rounds"]
         latent = self.base.sample(n, generator=generator)
         fresh = self.base.sample(n * rounds, generator=generator).unflatten(0, (n, rounds))
         start = torch.rand(n, generator=generator, dtype=latent.dtype, device=latent.device)
@@ -281,6 +281,8 @@ def _check(told: Mapping[str, float], options: Mapping[str, object]) -> None:
     for name in ("stages", "rounds", "mend_rounds"):
         if told[name] < 1:
             raise UsageError(f"{name} is {told[name]}, expected at least 1")
+    if told["rounds"] > told["mend_rounds"]:
+        raise UsageError(f"rounds is {told['rounds']}, expected at most mend_rounds, {told['mend_rounds']}")
     for of in ("", "mend_"):
         if not 0 < told[f"{of}earliest"] <= told[f"{of}latest"] < 1:
             raise UsageError(

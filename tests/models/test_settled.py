@@ -254,6 +254,7 @@ def test_what_does_not_go_together_is_refused():
         ({"earliest": 0.9, "latest": 0.8}, "earliest = 0.9 to latest = 0.8"),
         ({"latest": 1.0}, "earliest = 0.86 to latest = 1.0"),
         ({"mend_rounds": 0}, "mend_rounds is 0"),
+        ({"rounds": 4, "mend_rounds": 3}, "rounds is 4, expected at most mend_rounds, 3"),
         ({"mend_earliest": 0.8}, "mend_earliest = 0.8 to mend_latest = 0.7"),
         ({"damping": 2}, "damping is 2"),
         ({"early": 2}, "early is 2"),
