@@ -18,7 +18,9 @@ from manifold_gen.manifolds.base import Manifold
 
 Field = Callable[[Tensor], Tensor]
 
-_ROWS = 512  # of Jacobians in reverse mode at a time, all points together
+# Of Jacobians in reverse mode at a time, all points together: pairs of the points of a cloud, of which a network keeps
+# many numbers each; elsewhere rows.
+_PAIRS, _ROWS = 2**15, 512
 
 
 class TangentMap(Protocol):
@@ -98,7 +100,8 @@ def jacobian_by_rows(
 
     start, pull = torch.func.vjp(coordinates, x)
     unit = torch.eye(manifold.dim, dtype=x.dtype, device=x.device)
-    rows = torch.func.vmap(lambda v: pull(v.expand_as(start))[0], out_dims=-1)(unit).movedim(-1, 0)
+    size = _rows_at_once(manifold, start)
+    rows = torch.func.vmap(lambda v: pull(v.expand_as(start))[0], out_dims=-1, chunk_size=size)(unit).movedim(-1, 0)
     events = len(manifold.shape)
     rows = rows.flatten(-events).movedim(0, -2)
     return y, rows @ frame(manifold, x).flatten(-events).movedim(0, -1)
@@ -198,10 +201,15 @@ def divergence_by_rows(field: Field, manifold: Manifold, x: Tensor) -> tuple[Ten
         return (pull(direction.expand_as(start))[0] * b).flatten(-events).sum(-1)
 
     unit = torch.eye(manifold.dim, dtype=x.dtype, device=x.device)
-    batch = max(1, start.shape[:-1].numel())
-    trace = torch.func.vmap(entry, chunk_size=max(1, _ROWS // batch))(unit, basis).sum(0)
+    trace = torch.func.vmap(entry, chunk_size=_rows_at_once(manifold, start))(unit, basis).sum(0)
     _, change = torch.func.jvp(manifold.log_sqrt_det_metric, (x,), (v,))
     return v, trace + change
+
+
+def _rows_at_once(manifold: Manifold, coordinates: Tensor) -> int:
+    """How many rows of the Jacobians of a batch ``(*batch, n)`` are taken together."""
+    pairs = max(1, torch.Size(manifold.shape[:-1]).numel()) ** 2
+    return max(1, min(_ROWS, _PAIRS // pairs) // max(1, coordinates.shape[:-1].numel()))
 
 
 def divergence_of(manifold: Manifold, x: Tensor, v: Tensor, images: Tensor) -> Tensor:

@@ -176,10 +176,31 @@ def test_divergence_by_rows_is_the_divergence(spec, monkeypatch):
     x.requires_grad_()
     expected = calculus.divergence(field, manifold, x)
     (slope,) = torch.autograd.grad(expected.sum(), x)
-    for rows in (512, 7, 1):
+    for rows, pairs in ((512, 2**15), (7, 2**15), (1, 2**15), (512, 40)):
         monkeypatch.setattr(calculus, "_ROWS", rows)
+        monkeypatch.setattr(calculus, "_PAIRS", pairs)
         v, found = calculus.divergence_by_rows(field, manifold, x)
         torch.testing.assert_close(v, field(x))
         torch.testing.assert_close(found, expected)
         (gradient,) = torch.autograd.grad(found.sum(), x)
         torch.testing.assert_close(manifold.proju(x, gradient), manifold.proju(x, slope))
+
+
+@pytest.mark.parametrize(
+    ("spec", "batch", "most"), [("torus:3", 4, 512), ("points:55,3", 4, 10), ("points:4,2", 512, 512)]
+)
+def test_rows_taken_at_a_time_are_so_few_that_their_pairs_fit(spec, batch, most, monkeypatch):
+    """A network on clouds keeps numbers for every pair of points, of every row of the Jacobian that is pulled back."""
+    manifold, sizes = from_spec(spec), []
+    real = torch.func.vmap
+
+    def watched(function, *args, chunk_size=None, **kwargs):
+        sizes.append(chunk_size)
+        return real(function, *args, chunk_size=chunk_size, **kwargs)
+
+    monkeypatch.setattr(torch.func, "vmap", watched)
+    x = manifold.origin(batch)
+    calculus.divergence_by_rows(lambda p: manifold.proju(p, torch.sin(p)), manifold, x)
+    calculus.jacobian_by_rows(lambda p, context: p, manifold, x)
+    assert len(sizes) == 2
+    assert all(size >= 1 and size * batch <= most for size in sizes)

@@ -254,5 +254,6 @@ class DecodedDistribution(Distribution):
 
         Good for watching a training run; never quote it.
         """
-        z, matrix = calculus.jacobian(self.encoder, self.manifold, x, self.context(context))
+        by = calculus.jacobian if torch.is_grad_enabled() else inversion.blockwise_jacobian
+        z, matrix = by(self.encoder, self.manifold, x, self.context(context))
         return self.base.log_prob(z) + calculus.log_abs_det(matrix)

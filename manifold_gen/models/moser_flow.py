@@ -23,7 +23,7 @@ from manifold_gen.models.base import GenerativeModel
 from manifold_gen.models.continuous import ContinuousDistribution
 from manifold_gen.networks.context import ContextEmbedding
 from manifold_gen.networks.velocity import VelocityField
-from manifold_gen.ode import Solver, integrate
+from manifold_gen.ode import Solver
 
 
 class MoserFlow(GenerativeModel, ContinuousDistribution):
@@ -121,18 +121,6 @@ class MoserFlow(GenerativeModel, ContinuousDistribution):
         return ScoreRecord(
             torch.where(converged, log_prob, -torch.inf), torch.relu(self.floor - share), converged, steps
         )
-
-    def _there_and_back(
-        self, x: Tensor, context: Tensor | None, solver: Solver | None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """As in the base class; the likelihood needs no path, so the way back carries no volume."""
-        embedded = self.context(context)
-        with torch.no_grad():
-            solver = solver or self.solver
-            back = integrate(lambda p, t: self.velocity(p, t, embedded), self.manifold, x, 1.0, 0.0, solver)
-            residual = self.manifold.dist(self.decode(back.x, context, solver), x)
-        steps = torch.full_like(residual, back.evaluations).to(torch.int64)
-        return self.log_prob(x, context), residual, steps
 
     def _field_and_source(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         """w and s, the divergence of p₀ w divided by p₀."""

@@ -109,6 +109,20 @@ def test_a_moser_field_that_is_no_density_is_not_scored():
     assert bool(record.log_prob[~bad].isfinite().all())
 
 
+@pytest.mark.parametrize(("method", "steps"), [("rk4", 4), ("euler", 8), ("adaptive", 4)])
+def test_a_round_trip_is_what_the_likelihood_says_of_the_same_points(method, steps):
+    """Without a divergence; with few steps of Euler's method some points are lost, some return in finer steps only."""
+    model = nudged(ContinuousFlow(Sphere(2), **FIELD, method=method, steps=steps).double(), 0.15)
+    count = 60
+    returned = model.round_trip(count, generator=seeds.generator(5))
+    with torch.no_grad():
+        x = model.sample(count, generator=seeds.generator(5))
+        record, coarse = model.score(x), model.score(x, solver=model.solver)
+    assert torch.equal(returned, record.converged)
+    if method == "euler":
+        assert 0 < int(coarse.converged.sum()) < int(returned.sum()) < count
+
+
 def test_a_moser_flow_returns_from_its_round_trip():
     model = nudged(MoserFlow(Sphere(2), **FIELD).double(), 0.02)
     assert bool(model.round_trip(16).all())
