@@ -34,7 +34,7 @@ def main() -> None:
     teacher, begin = (mg.load(name).to(device) for name in (told.teacher, told.begin))
     settings = {name: begin.hyperparameters[name] for name in NETWORK if name in begin.hyperparameters}
     student = models.build(models.SettledFlow, dataset.manifold, stages=told.stages, **settings).to(device)
-    judge = strict_judge(MoleculeFormat.from_dict(dataset.info["format"])) if told.judge else None
+    judge = strict_judge(MoleculeFormat.from_dict(dataset.info["format"]), told.memory) if told.judge else None
     settle(teacher, student, begin, judge=judge, precision=told.precision)
     config = mg.TrainingConfig(
         steps=told.steps, batch_size=told.batch_size, lr=told.lr, schedule="cosine", warmup=min(20, told.steps),
@@ -52,6 +52,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--stages", type=int, default=8)
     parser.add_argument("--judge", action=argparse.BooleanOptionalAction, default=True, help="mend wrong molecules")
+    parser.add_argument("--memory", type=int, default=4000, help="molecules that the judge does not want again")
     parser.add_argument("--precision", default="bf16", help="of the teacher; float32 where bf16 is slow")
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--batch-size", type=int, default=64)
