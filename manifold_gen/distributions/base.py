@@ -59,6 +59,13 @@ class Distribution(Sampler):
         """
         return self.sample(n, context, generator)
 
+    def sample_and_log_prob(
+        self, n: int, context: Tensor | None = None, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """``exact_sample`` and the log-density ``(n,)`` of each point, which a model may know from how it drew it."""
+        x = self.exact_sample(n, context, generator)
+        return x, self.log_prob(x, context)
+
     def score(self, x: Tensor, context: Tensor | None = None) -> ScoreRecord:
         """``log_prob`` with its residual and convergence; a density in closed form has nothing to converge."""
         log_prob = self.log_prob(x, context)

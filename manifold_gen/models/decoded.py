@@ -70,6 +70,18 @@ class DecodedDistribution(Distribution):
         z = self.base.sample(n, generator=generator)
         return in_chunks(self.decode, z, context, chunk)
 
+    @torch.no_grad()
+    def sample_and_log_prob(
+        self, n: int, context: Tensor | None = None, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Points g(z) of ``n`` latents and log p₀(z) − log|det Dg(z)| ``(n,)``: one Jacobian, nothing to invert.
+
+        It is the density where g is injective, which ``round_trip`` tells.
+        """
+        z = self.base.sample(n, generator=generator)
+        x, matrix = inversion.blockwise_jacobian(self.decoder, self.manifold, z, self.context(context))
+        return x, self.base.log_prob(z) - calculus.log_abs_det(matrix)
+
     def sample_posterior(
         self,
         log_likelihood: Callable[[Tensor], Tensor],

@@ -91,7 +91,7 @@ def effective_sample_size(
     worthless. Weights are taken where the decoder put the sample, in the model's own precision; energies in float64.
 
     Args:
-        model: has ``exact_sample(n, generator=…)`` and ``log_prob(x)``, on clouds ``(n, p)`` of zero mean.
+        model: on clouds ``(n, p)`` of zero mean.
         energy: of the law.
         count: N, samples of each seed.
         at_least: fewer samples are refused; lower it knowingly.
@@ -131,8 +131,8 @@ def _log_weights(model: Distribution, energy: PairEnergy, count: int, seed: int,
     generator = seeds.generator(seed, device=tensors[0].device if tensors else "cpu")
     parts = []
     for start in range(0, count, batch):
-        x = model.exact_sample(min(batch, count - start), generator=generator)
-        log_prob = model.log_prob(x).to(torch.float64)
+        x, log_prob = model.sample_and_log_prob(min(batch, count - start), generator=generator)
+        log_prob = log_prob.to(torch.float64)
         log_weight = -energy.energy(x.to(torch.float64)) - log_prob
         parts.append(torch.where(torch.isfinite(log_prob), log_weight, math.nan).cpu())
     return torch.cat(parts)
