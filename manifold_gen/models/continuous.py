@@ -21,7 +21,7 @@ from manifold_gen.distributions import default_base
 from manifold_gen.distributions.base import Distribution, ScoreRecord
 from manifold_gen.errors import UsageError
 from manifold_gen.manifolds.base import Manifold
-from manifold_gen.models.chunks import CHUNK, in_chunks
+from manifold_gen.models.chunks import CHUNK, at_once, in_chunks
 from manifold_gen.networks.context import ContextEmbedding
 from manifold_gen.networks.velocity import VelocityField
 from manifold_gen.ode import Solver, VolumePath, integrate, integrate_with_volume
@@ -120,7 +120,7 @@ class ContinuousDistribution(Distribution):
         Points that lie further are tried again with ``FINER`` steps for one, unless ``solver`` is given.
         """
         batch = x.shape[: x.dim() - len(self.manifold.shape)]
-        rows = x.reshape(-1, *self.manifold.shape)
+        rows, chunk = x.reshape(-1, *self.manifold.shape), at_once(self.manifold.shape, chunk)
         context = None if context is None else context.reshape(len(rows), *context.shape[len(batch) :])
         parts = [
             self._score_rows(rows[i : i + chunk], None if context is None else context[i : i + chunk], solver)
@@ -135,11 +135,11 @@ class ContinuousDistribution(Distribution):
         ``score`` gives −inf to a point that does not, so ∫ exp(log_prob) is the probability that one does. The paths
         alone are followed, without a divergence, which in many dimensions is nearly all of the work.
         """
-        z = self.base.sample(n, generator=generator)
+        z, chunk = self.base.sample(n, generator=generator), at_once(self.manifold.shape)
         returned = []
-        for i in range(0, n, CHUNK):
-            here = None if context is None else context[i : i + CHUNK]
-            returned.append(self._returns(self.decode(z[i : i + CHUNK], here), here))
+        for i in range(0, n, chunk):
+            here = None if context is None else context[i : i + chunk]
+            returned.append(self._returns(self.decode(z[i : i + chunk], here), here))
         return torch.cat(returned) if returned else torch.ones(0, dtype=torch.bool)
 
     def _returns(self, x: Tensor, context: Tensor | None) -> Tensor:

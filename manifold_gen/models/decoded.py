@@ -21,7 +21,7 @@ from manifold_gen.distributions.base import Distribution, ScoreRecord
 from manifold_gen.errors import UsageError
 from manifold_gen.manifolds.base import Manifold
 from manifold_gen.models import inversion, latent_posterior
-from manifold_gen.models.chunks import CHUNK, in_chunks
+from manifold_gen.models.chunks import CHUNK, at_once, in_chunks
 from manifold_gen.models.posterior import PosteriorSample
 from manifold_gen.models.reverse_sde import observed
 from manifold_gen.networks.context import ContextEmbedding
@@ -154,7 +154,7 @@ class DecodedDistribution(Distribution):
         """
         self._check(x)
         batch = x.shape[: x.dim() - len(self.manifold.shape)]
-        rows = x.reshape(-1, *self.manifold.shape)
+        rows, chunk = x.reshape(-1, *self.manifold.shape), at_once(self.manifold.shape, chunk)
         context = None if context is None else context.reshape(len(rows), *context.shape[len(batch) :])
         parts = [
             self._score_rows(rows[i : i + chunk], None if context is None else context[i : i + chunk])
@@ -215,13 +215,12 @@ class DecodedDistribution(Distribution):
 
         ∫ exp(log_prob) is the probability that it does.
         """
-        z = self.base.sample(n, generator=generator)
+        z, chunk = self.base.sample(n, generator=generator), at_once(self.manifold.shape)
         returned = []
-        for i in range(0, n, CHUNK):
-            rows, here = z[i : i + CHUNK], None if context is None else context[i : i + CHUNK]
-            x = self.decode(rows, here)
-            z, solved = self._preimages(x, here)
-            returned.append(solved & (self.manifold.dist(z, rows) <= RETURNED[rows.dtype]))
+        for i in range(0, n, chunk):
+            rows, here = z[i : i + chunk], None if context is None else context[i : i + chunk]
+            found, solved = self._preimages(self.decode(rows, here), here)
+            returned.append(solved & (self.manifold.dist(found, rows) <= RETURNED[rows.dtype]))
         return torch.cat(returned)
 
     def _preimages(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:

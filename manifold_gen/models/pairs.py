@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from manifold_gen import calculus, seeds
+from manifold_gen.models.chunks import at_once, in_chunks
 from manifold_gen.models.continuous import ContinuousDistribution
 from manifold_gen.ode import Solver, integrate
 
@@ -114,12 +115,14 @@ def flow_pairs(
     drawn = torch.randint(len(points), (count,), generator=seeds.generator(seed, _CONTEXTS)).to(points.device)
     chosen, there = points[rows].to(like), None if context is None else context[rows]
     z = teacher.base.sample(count, generator=seeds.generator(seed, _LATENTS, device=like.device)).to(like)
-    back = transport(teacher, chosen, there, 1.0, 0.0, Solver(solver.method, solver.steps * stages))
+    whole = Solver(solver.method, solver.steps * stages)
+    back = in_chunks(lambda x, here: transport(teacher, x, here, 1.0, 0.0, whole), chosen, there, CHUNK)
     z, context = torch.cat([z, back]), None if context is None else torch.cat([context[drawn], there])
     follow = _followed if jacobians else _passed
+    chunk = at_once(teacher.manifold.shape, CHUNK)
     parts = [
-        follow(teacher, z[i : i + CHUNK], None if context is None else context[i : i + CHUNK], solver, stages)
-        for i in range(0, len(z), CHUNK)
+        follow(teacher, z[i : i + chunk], None if context is None else context[i : i + chunk], solver, stages)
+        for i in range(0, len(z), chunk)
     ]
     stops, found = zip(*parts, strict=True)
     return FlowPairs(z, torch.cat(stops), torch.cat(found) if jacobians else None, context)
