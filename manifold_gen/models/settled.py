@@ -12,7 +12,7 @@ rest moves.
 The idea that a generator learns from a diffusion model's view of the generator's own noised samples: Poole and others,
 *DreamFusion* (2023); Yin and others, *One-step diffusion with distribution matching distillation* (2024). Like the
 former and unlike the latter it seeks modes: what is rare becomes rarer. Against that work ``balance``, for kinds of
-points, and ``anchor``, by which all networks go on to learn real clouds as a flow does.
+points, ``anchor``, by which all networks go on to learn real clouds as a flow does, and a judge that remembers.
 """
 
 from __future__ import annotations

@@ -6,7 +6,8 @@ To settle a cloud, the teacher repeats
 
 each ε new and paired with y. From a late s it smooths a cloud and leaves its structure; from an earlier one, in many
 rounds, it builds parts of it anew, in one of many ways. The first is what a generator can follow, the second what a
-cloud needs that is wrong. So a judge, where there is one, decides for each cloud.
+cloud needs that is wrong. So a judge, where there is one, decides for each cloud. One that also finds wrong what it has
+just seen keeps the generator from making the same few clouds, see ``metrics.molecules.strict_judge``.
 """
 
 from __future__ import annotations
