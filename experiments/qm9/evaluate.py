@@ -34,6 +34,7 @@ def main() -> None:
     parser.add_argument("-n", "--count", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--noise", type=float)
+    parser.add_argument("--temperature", type=float)
     parser.add_argument("--evaluations", type=int, nargs="+", default=EVALUATIONS)
     parser.add_argument("--relax", type=int, default=60, help="molecules relaxed at the largest number of evaluations")
     parser.add_argument("--posebusters", type=int, default=0)
@@ -45,7 +46,8 @@ def main() -> None:
     fmt = MoleculeFormat.from_dict(read_description(arguments.run)["data"]["format"])
     parts = qm9_molecules()
     references = References.read(parts["train"][:20_000], parts["test"])
-    options = {} if arguments.noise is None else {"noise": arguments.noise}
+    options = {name: getattr(arguments, name) for name in ("noise", "temperature")}
+    options = {name: value for name, value in options.items() if value is not None}
     rows = []
     for steps in arguments.evaluations:
         start = now()
@@ -56,6 +58,7 @@ def main() -> None:
         report = score_molecules(
             fmt.decode(clouds),
             references,
+            temperature=options.get("temperature", 1.0),
             relax=arguments.relax if last else 0,
             posebusters=arguments.posebusters if last else 0,
             seed=arguments.seed,

@@ -40,6 +40,7 @@ def evaluate(
     bound: str | None,
     steps: str | None,
     noise: str | None,
+    temperature: str | None,
     device: str,
     strict: bool,
 ) -> int:
@@ -67,6 +68,7 @@ def evaluate(
         "--bound": bound,
         "--steps": steps,
         "--noise": noise,
+        "--temperature": temperature,
     }
     flags = understood(given, kind.evaluate_flags, kind)
     dataset = run_data(run, data)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from manifold_gen.commands.kinds import Evaluation, Scores, Scoring, Told
 from manifold_gen.commands.points import likelihood_lines
 from manifold_gen.commands.runs import whole_number
-from manifold_gen.commands.sampling import knobs, told_settings
+from manifold_gen.commands.sampling import SAMPLING_FLAGS, knobs, told_settings
 
 if TYPE_CHECKING:
     from manifold_gen.chemistry.molecules import Molecules
@@ -30,7 +30,7 @@ class OfMolecules:
     example = "molecules.sdf"
     figures = (".png", ".svg")
     sample_flags = frozenset({"--atoms", "--picture", "--page"})
-    evaluate_flags = frozenset({"-n", "--relax", "--posebusters", "--bound", "--steps", "--noise"})
+    evaluate_flags = frozenset({"-n", "--relax", "--posebusters", "--bound"}) | SAMPLING_FLAGS
     score_flags = frozenset({"--samples"})
 
     def summarise(self, dataset: Dataset) -> dict[str, object]:
@@ -90,7 +90,7 @@ class OfMolecules:
         remark = no_judgement(drawn.format)
         if remark:
             return Told([*lines, remark], {"molecules": drawn.count, "report": None})
-        report = evaluate_molecules(molecules)
+        report = evaluate_molecules(molecules, temperature=_temperature(drawn.settings))
         return Told([*lines, *report.table().splitlines()], {"molecules": drawn.count, "report": report.to_dict()})
 
     def evaluate(self, asked: Evaluation) -> Told:
@@ -103,7 +103,7 @@ class OfMolecules:
             whole_number(flags[flag], flag) if flag in flags else usual
             for flag, usual in (("-n", 1000), ("--relax", 0), ("--posebusters", 0), ("--bound", 0))
         )
-        settings = knobs(asked.model, flags.get("--steps"), flags.get("--noise"))
+        settings = knobs(asked.model, flags)
         train, test = (_molecules(asked, part) for part in ("train", asked.split))
         if len(train) > _LARGE:
             asked.note(f"reading the bonds of {len(train):,} training molecules, up to a minute …")
@@ -111,8 +111,9 @@ class OfMolecules:
         drawn = draw_molecules(asked.model, asked.format, n, like=like, seed=asked.seed, **settings)
         # training molecules are no floor of the distance from themselves
         held_out = test if len(test) and asked.split != "train" else None
-        report = evaluate_molecules(drawn, train, held_out, relax=relax, posebusters=bust, seed=asked.seed)
         told = {"seed": asked.seed, **told_settings(asked.model, settings)}
+        spent = {"relax": relax, "posebusters": bust}
+        report = evaluate_molecules(drawn, train, held_out, temperature=_temperature(told), seed=asked.seed, **spent)
         lines = [_sampled(told), *report.table().splitlines()]
         if relax and report.relaxation is None:
             lines.append("none is stable, so there is nothing to relax")
@@ -169,6 +170,11 @@ class OfMolecules:
 
 
 MOLECULES = OfMolecules()
+
+
+def _temperature(settings: Mapping[str, object]) -> float:
+    """Of a sampler; one without has that of training."""
+    return float(settings.get("temperature", 1.0))
 
 
 def _sampled(settings: Mapping[str, object]) -> str:

@@ -38,6 +38,7 @@ def sample(
     context: str | None,
     steps: str | None,
     noise: str | None,
+    temperature: str | None,
     atoms: str | None,
     picture: str | None,
     page: str | None,
@@ -59,7 +60,8 @@ def sample(
     check_ending(target, run_format(run).endings)
     understood({**asked, "--atoms": atoms}, kind.sample_flags, kind)
     model, fmt = open_run(run, device)
-    settings, rows = knobs(model, steps, noise), context_rows(model, fmt, context, n)
+    settings = knobs(model, {"--steps": steps, "--noise": noise, "--temperature": temperature})
+    rows = context_rows(model, fmt, context, n)
     sizes = sizes_of(model, fmt, atoms, rows, n)
     drawn = draw(model, fmt, n, seed=seed, context=rows, sizes=sizes, settings=settings)
     fmt.write(target, drawn.points, rows)

@@ -21,7 +21,13 @@ if TYPE_CHECKING:
     from manifold_gen.models.base import GenerativeModel
 
 _CHUNK = 100_000
-_KNOBS = ("steps", "noise")
+# of samplers: the kind of number, what stands for it, what it is
+_KNOBS: dict[str, tuple[type, str, str]] = {
+    "steps": (int, "N", "Evaluations of the network for each draw."),
+    "noise": (float, "X", "Share of noise that each step of the sampler draws afresh, 0 to 1."),
+    "temperature": (float, "X", "Of the noise, 1 as in training; lower draws likelier molecules, less varied."),
+}
+SAMPLING_FLAGS = frozenset(f"--{name}" for name in _KNOBS)
 
 
 @dataclass(frozen=True)
@@ -40,31 +46,31 @@ class Drawn:
 
 
 def sampling_options(command: Callable[..., object]) -> Callable[..., object]:
-    """``--steps`` and ``--noise``."""
-    noise = "Share of noise that each step of the sampler draws afresh, 0 to 1.  [default: the model's]"
-    command = click.option("--noise", metavar="X", help=noise)(command)
-    steps = "Evaluations of the network for each draw.  [default: the model's]"
-    return click.option("--steps", metavar="N", help=steps)(command)
+    """``--steps``, ``--noise`` and ``--temperature``."""
+    for name, (_, placeholder, said) in reversed(_KNOBS.items()):
+        command = click.option(f"--{name}", metavar=placeholder, help=f"{said}  [default: the model's]")(command)
+    return command
 
 
-def knobs(model: GenerativeModel, steps: str | None, noise: str | None) -> dict[str, object]:
-    """The settings of the sampler that were given.
+def knobs(model: GenerativeModel, flags: Mapping[str, str | None]) -> dict[str, object]:
+    """The settings of the sampler among ``flags`` that were given.
 
     Raises:
         UsageError: the sampler has no such setting, or the value is no number of its kind.
     """
     given: dict[str, object] = {}
-    if steps is not None:
-        given["steps"] = whole_number(steps, "--steps")
-    if noise is not None:
-        given["noise"] = coerced(parse_value(noise), Setting("--noise", float, 0.0))
-    for name in given:
+    for name, (kind, *_) in _KNOBS.items():
+        flag = f"--{name}"
+        if flags.get(flag) is None:
+            continue
         if name not in _told(model):
             from manifold_gen.models import name_of
 
-            raise UsageError(
-                f"--{name} was given, but the sampler of {name_of(model.kind)} has no {name}; leave it out"
-            )
+            raise UsageError(f"{flag} was given, but the sampler of {name_of(model.kind)} has no {name}; leave it out")
+        whole = kind is int
+        given[name] = (
+            whole_number(flags[flag], flag) if whole else coerced(parse_value(flags[flag]), Setting(flag, kind, 0.0))
+        )
     return given
 
 
@@ -127,7 +133,7 @@ def draw(
 
 
 def told_settings(model: GenerativeModel, settings: Mapping[str, object]) -> dict[str, object]:
-    """Steps and noise of the sampler, as told or by default, where it has them."""
+    """What the sampler can be told, as told or by default, where it has them."""
     known = {name: model.hyperparameters.get(name) for name in _KNOBS if name in _told(model)}
     return {name: value for name, value in {**known, **settings}.items() if value is not None}
 

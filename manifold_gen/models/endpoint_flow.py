@@ -23,8 +23,8 @@ from manifold_gen.models.base import GenerativeModel
 from manifold_gen.models.chunks import CHUNK, in_chunks
 from manifold_gen.models.continuous import ContinuousDistribution
 from manifold_gen.models.endpoint_bound import evidence_bound
-from manifold_gen.models.noise_schedule import time_pairs
 from manifold_gen.models.pairing import paired
+from manifold_gen.models.renewal import Renewal
 from manifold_gen.models.resizing import resized
 from manifold_gen.networks.context import ContextEmbedding
 from manifold_gen.networks.endpoint import EndpointNetwork, precondition
@@ -56,8 +56,7 @@ class EndpointFlow(GenerativeModel, ContinuousDistribution):
             in half of the training steps one that it has just made. The ODE, and with it ``log_prob``, goes without.
         pairing: join each noise to its cloud in the order and orientation that make the path short (Hungarian, Kabsch).
         steps: of the sampler, one network evaluation each.
-        noise: share η in [0, 1] of the remaining noise that the sampler draws afresh at each step; 0 follows the ODE.
-            With ``pairing`` new noise is paired with the guess.
+        noise, temperature: of the sampler, as in ``Renewal``.
         method, likelihood_steps: solver of ``log_prob``.
         context_features: length of a continuous context vector, 0 for none.
         context_categories: number of categories of a categorical context, 0 for none.
@@ -92,6 +91,7 @@ class EndpointFlow(GenerativeModel, ContinuousDistribution):
         pairing: bool = False,
         steps: int = 100,
         noise: float = 0.5,
+        temperature: float = 1.0,
         method: str = "rk4",
         likelihood_steps: int = 32,
         context_features: int = 0,
@@ -99,7 +99,8 @@ class EndpointFlow(GenerativeModel, ContinuousDistribution):
         seed: int = 0,
     ) -> None:
         hyperparameters = {k: v for k, v in locals().items() if k not in ("self", "manifold", "__class__")}
-        _check(features, steps, noise, time_power)
+        _check(features, time_power)
+        Renewal(steps, noise, temperature)  # refuses what is out of range
         embedding = ContextEmbedding(context_features, context_categories)
         super().__init__(manifold, embedding, Solver(method, likelihood_steps))
         self.hyperparameters = hyperparameters
@@ -155,9 +156,14 @@ class EndpointFlow(GenerativeModel, ContinuousDistribution):
     def _probable(self, logits: Tensor) -> Tensor:
         return self.feature_scale * logits.softmax(-1)
 
+    @property
+    def pairs_noise(self) -> bool:
+        """Whether noise is joined to the nearest cloud, in training and by the sampler."""
+        return self.hyperparameters["pairing"]
+
     def coupled(self, z: Tensor, x: Tensor) -> Tensor:
         """``z`` in the order and orientation nearest to ``x`` where the flow is one of ``pairing``."""
-        return paired(z, x, self.manifold.position_dim) if self.hyperparameters["pairing"] else z
+        return paired(z, x, self.manifold.position_dim) if self.pairs_noise else z
 
     def elbo(
         self,
@@ -234,67 +240,33 @@ class EndpointFlow(GenerativeModel, ContinuousDistribution):
         chunk: int = CHUNK,
         steps: int | None = None,
         noise: float | None = None,
+        temperature: float | None = None,
     ) -> Tensor:
-        """Draw ``(n, *shape)`` clouds in ``steps`` evaluations, or along the ODE where a ``solver`` is given."""
+        """Draw ``(n, *shape)`` clouds in ``steps`` evaluations, or along the ODE where a ``solver`` is given.
+
+        What is left out is as the model was told; along the ODE none of it plays a part.
+        """
         if n < 0:
             raise UsageError(f"cannot draw n = {n} clouds; n must be 0 or more")
         z = self.base.sample(n, generator=generator)
         if solver is not None:
             return in_chunks(lambda rows, here: self.decode(rows, here, solver), z, context, chunk)
-        told = self.hyperparameters
-        steps, noise = told["steps"] if steps is None else steps, told["noise"] if noise is None else noise
-        _check(told["features"], steps, noise, 1.0)
-        return in_chunks(lambda rows, here: self.refine(rows, here, steps, noise, generator), z, context, chunk)
+        given = {"steps": steps, "noise": noise, "temperature": temperature}
+        renewal = Renewal(**{k: self.hyperparameters[k] if v is None else v for k, v in given.items()})
+        return in_chunks(lambda rows, here: renewal.refine(self, rows, here, generator), z, context, chunk)
 
     @torch.no_grad()
     def exact_sample(self, n: int, context: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
         """``n`` clouds along the ODE, whose density ``log_prob`` is; the stochastic sampler has another."""
         return self.sample(n, context, generator, solver=self.solver)
 
-    @torch.no_grad()
-    def refine(
-        self, x: Tensor, context: Tensor | None, steps: int, noise: float, generator: torch.Generator | None = None
-    ) -> Tensor:
-        r"""Clouds from latents ``x``, by steps from guess to guess; a share of the noise of the next time is new.
-
-        :math:`x_{t'} = t' \hat x_1 + (1 - t')(\sqrt{1 - \kappa^2}\, \hat z + \kappa\, \epsilon)` with
-        :math:`\hat z = (x_t - t \hat x_1)/(1 - t)`. For independent noise :math:`\kappa^2 = \eta^2 (1 -
-        \sigma'^2/\sigma^2)`, σ = (1 − t)/t: the ancestral step, which keeps the law of x_t where the guess is exact
-        (Song, Meng and Ermon, *Denoising diffusion implicit models*, 2021). A model of paired noise has seen no other,
-        so the new noise is paired with the guess, and κ = η: a renewed noise says nothing that the guess does not.
-        """
-        embedded, guess = self.context(context), None
-        for t, after in zip(*time_pairs(steps), strict=True):
-            guess = self.endpoint(x, x.new_full((len(x),), t), embedded, guess)
-            if after == 1.0:
-                return guess
-            rest = (x - t * guess) / (1 - t)
-            x = torch.lerp(self._renewed(rest, guess, noise, t, after, generator), guess, after)
-        return x
-
-    def _renewed(
-        self, rest: Tensor, guess: Tensor, noise: float, t: float, after: float, generator: torch.Generator | None
-    ) -> Tensor:
-        """The noise of time ``after``, made of what is left of that of time ``t`` and of new."""
-        together = self.hyperparameters["pairing"]
-        lost = 1.0 if together else 1 - ((1 - after) * t / (after * (1 - t))) ** 2  # 1 − (σ' / σ)²
-        share = noise * lost**0.5
-        if share == 0:
-            return rest
-        z = (1 - share**2) ** 0.5 * rest + share * self.manifold.random_tangent(rest, generator=generator)
-        return paired(z, guess, self.manifold.position_dim) if together else z
-
     def on_size(self, manifold: PointCloud) -> EndpointFlow:
         """The same networks on clouds of another size; weights are shared, not copied."""
         return resized(self, manifold)
 
 
-def _check(features: str, steps: int, noise: float, time_power: float) -> None:
+def _check(features: str, time_power: float) -> None:
     if features not in FEATURES:
         raise UsageError(f"features is {features!r}, expected one of {', '.join(FEATURES)}")
-    if steps < 1:
-        raise UsageError(f"steps is {steps}, expected at least 1")
-    if not 0 <= noise <= 1:
-        raise UsageError(f"noise is {noise}, expected a share between 0 and 1")
     if time_power <= 0:
         raise UsageError(f"time_power is {time_power}, expected above 0")

@@ -20,6 +20,7 @@ from manifold_gen.manifolds.point_cloud import PointCloud
 from manifold_gen.models.chunks import in_chunks
 from manifold_gen.models.endpoint_flow import EndpointFlow
 from manifold_gen.models.pairs import FlowPairs, LearnsPairs
+from manifold_gen.models.renewal import Renewal
 from manifold_gen.models.sized import SizedModel
 
 PAIRS_AT_ONCE = 2048
@@ -90,11 +91,11 @@ def rectify(
     student.prepare_sizes(train)
     device = next(teacher.parameters()).device
     sizes = train.sizes[torch.randint(len(train), (count,), generator=seeds.generator(seed, _SIZES)).to(train.x.device)]
-    found: dict[int, FlowPairs] = {}
+    follow, found = Renewal(steps, noise=0.0), {}
     for n, many in zip(*sizes.unique(return_counts=True), strict=True):
         member = teacher.at(int(n))
         z = member.base.sample(int(many), generator=seeds.generator(seed, _LATENTS, int(n), device=device))
-        x = in_chunks(lambda rows, _, member=member: member.refine(rows, None, steps, 0.0), z, None, PAIRS_AT_ONCE)
+        x = in_chunks(lambda rows, _, member=member: follow.refine(member, rows), z, None, PAIRS_AT_ONCE)
         found[int(n)] = FlowPairs(z, x.unsqueeze(1), None)
     student.member.pairs_by_size = found
 

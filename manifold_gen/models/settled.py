@@ -29,8 +29,9 @@ from manifold_gen.models.base import GenerativeModel
 from manifold_gen.models.chunks import CHUNK, in_chunks
 from manifold_gen.models.endpoint_flow import EndpointFlow
 from manifold_gen.models.noise_schedule import time_pairs
+from manifold_gen.models.renewal import check_temperature
 from manifold_gen.models.resizing import resized
-from manifold_gen.models.settling import Judge, Teacher
+from manifold_gen.models.settling import Judge, Teacher, balanced
 from manifold_gen.models.sized import SizedModel
 
 # A miss of the positions below this, in their unit, costs its square, a larger one its length: settled clouds differ
@@ -38,7 +39,6 @@ from manifold_gen.models.sized import SizedModel
 _NEAR = 0.1
 _POSITIONS = 5.0  # weight of positions beside the cross-entropy of features
 _SAME_TIME = 1e-9  # times that are nearer to each other are one
-_LARGEST_WEIGHT = 5.0  # of a kind that the generator makes too seldom, and one over it of one made too often
 
 
 class SettledFlow(GenerativeModel):
@@ -57,6 +57,8 @@ class SettledFlow(GenerativeModel):
         early: weight of what the networks before the last one guess, beside the last one's 1.
         anchor: weight of what the networks guess of real clouds with noise on them, beside the last one's 1.
         balance: exponent of the weights that bring kinds of points to the shares of the training batch; 0 for none.
+        temperature: of the latents when it draws, standard deviation beside that of training; a lower one trades
+            variety for likely clouds.
         seed: of the initial weights, which ``settle`` replaces by the teacher's.
         options: of the networks, as in ``EndpointFlow``.
 
@@ -86,6 +88,7 @@ class SettledFlow(GenerativeModel):
         early: float = 0.3,
         anchor: float = 1.0,
         balance: float = 1.0,
+        temperature: float = 1.0,
         seed: int = 0,
         **options: object,
     ) -> None:
@@ -93,6 +96,7 @@ class SettledFlow(GenerativeModel):
             "stages": stages, "earliest": earliest, "latest": latest, "rounds": rounds,
             "mend_earliest": mend_earliest, "mend_latest": mend_latest, "mend_rounds": mend_rounds,
             "damping": damping, "early": early, "anchor": anchor, "balance": balance,
+            "temperature": temperature,
         }  # fmt: skip
         _check(told, options)
         super().__init__(manifold)
@@ -140,13 +144,19 @@ class SettledFlow(GenerativeModel):
         generator: torch.Generator | None = None,
         chunk: int = CHUNK,
         steps: int = 1,
+        temperature: float | None = None,
     ) -> Tensor:
-        """Draw ``(n, *shape)`` clouds in ``steps`` passes; the flow is trained for one, more are finer."""
+        """Draw ``(n, *shape)`` clouds in ``steps`` passes; the flow is trained for one, more are finer.
+
+        Latents have ``temperature`` times their standard deviation; default: as the model was told.
+        """
         if n < 0:
             raise UsageError(f"cannot draw n = {n} clouds; n must be 0 or more")
         if steps < 1:
             raise UsageError(f"steps is {steps}, expected at least 1")
-        z = self.base.sample(n, generator=generator)
+        temperature = self.hyperparameters["temperature"] if temperature is None else temperature
+        check_temperature(temperature)
+        z = temperature * self.base.sample(n, generator=generator)
         return in_chunks(lambda rows, here: self.guesses(rows, here, steps)[-1], z, context, chunk)
 
     # ---- training -----------------------------------------------------------------------------------------------
@@ -176,7 +186,8 @@ class SettledFlow(GenerativeModel):
         goal = self._goal(self.teacher, made.detach(), drawn, context)
         if self.manifold.feature_dim:
             p = self.manifold.position_dim
-            goal = torch.cat([goal[..., :p], self._balanced(goal[..., p:], made[..., p:], x[..., p:])], -1)
+            kinds = balanced(goal[..., p:], made[..., p:], x[..., p:], self.hyperparameters["balance"])
+            goal = torch.cat([goal[..., :p], kinds], -1)
         terms = self._misses(made, goal)
         for guess in earlier if self.hyperparameters["early"] else ():
             for name, miss in self._misses(guess, goal).items():
@@ -216,14 +227,6 @@ class SettledFlow(GenerativeModel):
             for of in ("", "mend_")
         )
         return teacher.goals(made, drawn["fresh"], told["rounds"], late, early, context)
-
-    @torch.no_grad()
-    def _balanced(self, goal: Tensor, made: Tensor, real: Tensor) -> Tensor:
-        """Probabilities of the kinds in ``goal``, weighted by how much commoner they are in ``real`` than ``made``."""
-        wanted, present = (_counts(kinds) + 1 for kinds in (real, made))  # one more, so that no share is zero
-        weight = (wanted / present).clamp(1 / _LARGEST_WEIGHT, _LARGEST_WEIGHT) ** self.hyperparameters["balance"]
-        weighted = goal * weight
-        return weighted / weighted.sum(-1, keepdim=True)
 
     def on_size(self, manifold: PointCloud) -> SettledFlow:
         """The same networks on clouds of another size, with the same teacher; weights are shared, not copied."""
@@ -272,11 +275,6 @@ def settle(
     student.member.teacher = Teacher(teacher.member.eval().requires_grad_(False), judge, precision)
 
 
-def _counts(kinds: Tensor) -> Tensor:
-    """How many points of the batch are of each kind, ``(k,)``."""
-    return torch.bincount(kinds.argmax(-1).flatten(), minlength=kinds.shape[-1])
-
-
 def _check(told: Mapping[str, float], options: Mapping[str, object]) -> None:
     for name in ("stages", "rounds", "mend_rounds"):
         if told[name] < 1:
@@ -289,6 +287,7 @@ def _check(told: Mapping[str, float], options: Mapping[str, object]) -> None:
                 f"settling starts from {of}earliest = {told[f'{of}earliest']} to {of}latest = {told[f'{of}latest']}, "
                 "expected 0 < earliest ≤ latest < 1"
             )
+    check_temperature(told["temperature"])
     for name in ("damping", "early", "anchor", "balance"):
         if not 0 <= told[name] <= 1:
             raise UsageError(f"{name} is {told[name]}, expected a number between 0 and 1")

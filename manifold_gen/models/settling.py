@@ -25,6 +25,7 @@ from manifold_gen.models.noise_schedule import time_pairs
 
 Judge = Callable[[Tensor], Tensor]  # of clouds (b, n, p + k) of one size, which are right: (b,) of bool
 PRECISIONS = ("float32", "bf16")
+_LARGEST_WEIGHT = 5.0  # of a kind that the generator makes too seldom, and one over it of one made too often
 
 
 @dataclass(frozen=True)
@@ -92,3 +93,26 @@ class Teacher:
         right = self.judge(mended)
         goal[wrong[right]] = mended[right]
         return goal
+
+
+@torch.no_grad()
+def balanced(goal: Tensor, made: Tensor, real: Tensor, exponent: float) -> Tensor:
+    """Probabilities of the kinds in ``goal``, weighted by how much commoner they are in ``real`` than in ``made``.
+
+    Args:
+        goal, made, real: one a point, ``(b, n, k)``; of the last two the likeliest kind counts.
+        exponent: of the weights; 0 leaves ``goal`` as it is.
+
+    Example:
+        >>> kinds = torch.eye(2)
+        >>> balanced(torch.tensor([[[0.5, 0.5]]]), kinds[None, [0, 1, 1]], kinds[None, [0, 0, 1]], 1.0)
+        tensor([[[0.6923, 0.3077]]])
+    """
+    wanted, present = (_counts(kinds) + 1 for kinds in (real, made))  # one more, so that no share is zero
+    weighted = goal * (wanted / present).clamp(1 / _LARGEST_WEIGHT, _LARGEST_WEIGHT) ** exponent
+    return weighted / weighted.sum(-1, keepdim=True)
+
+
+def _counts(kinds: Tensor) -> Tensor:
+    """How many points of the batch are of each kind, ``(k,)``."""
+    return torch.bincount(kinds.argmax(-1).flatten(), minlength=kinds.shape[-1])

@@ -58,10 +58,18 @@ def test_fit_says_what_the_data_are_and_what_comes_next(made, chemicals):
 
 def test_sample_writes_what_rdkit_and_we_read_with_picture_and_page(made, tmp_path):
     files = [tmp_path / name for name in ("m.sdf", "m.png", "m.html")]
-    knobs = ["--steps", "6", "--noise", "0.25", "--seed", "3"]
+    knobs = ["--steps", "6", "--noise", "0.25", "--temperature", "0.9", "--seed", "3"]
     done = call("sample", made, "-n", "40", "-o", files[0], "--picture", files[1], "--page", files[2], *knobs)
     assert done.code == 0, done.err
-    for words in ("40 molecules of H, C, O", "seed 3, steps 6, noise 0.25", "strict success", "±", "m.png", "m.html"):
+    for words in (
+        "40 molecules of H, C, O",
+        "seed 3, steps 6, noise 0.25, temperature 0.9",
+        "at sampling temperature 0.9",
+        "strict success",
+        "±",
+        "m.png",
+        "m.html",
+    ):
         assert words in done.out
     molecules = read_molecules(files[0])
     assert set(molecules.sizes.tolist()) <= {3, 5}
@@ -87,6 +95,8 @@ def test_what_the_sampler_does_not_know_is_told(made, run, tmp_path):
     check_failure(call("sample", run, "-o", tmp_path / "x.csv", "--atoms", "5"), 2, "--atoms", "leave it out")
     check_failure(call("sample", run, "-o", tmp_path / "x.csv", "--page", tmp_path / "x.html"), 2, "--page")
     check_failure(call("sample", made, "-o", tmp_path / "m.sdf", "--noise", "2"), 2, "noise is 2")
+    check_failure(call("sample", made, "-o", tmp_path / "m.sdf", "--temperature", "0"), 2, "temperature is 0.0")
+    check_failure(call("sample", run, "-o", tmp_path / "x.csv", "--temperature", "0.5"), 2, "no temperature")
     check_failure(call("sample", made, "-o", tmp_path / "m.sdf", "--noise", "much"), 2, "'much'", "number")
     check_failure(call("sample", made, "-o", tmp_path / "m.sdf", "--atoms", "1"), 2, "at least 2")
     check_failure(call("sample", made, "-o", tmp_path / "m.sdf", "--context", "1"), 2, "without context")
@@ -113,9 +123,23 @@ def test_evaluate(made):
     ):
         assert words in done.out
     record = json.loads(
-        call("evaluate", made, "-n", "20", "--steps", "2", "--noise", "0", "--bound", "3", "--json").out
+        call(
+            "evaluate",
+            made,
+            "-n",
+            "20",
+            "--steps",
+            "2",
+            "--noise",
+            "0",
+            "--temperature",
+            "0.8",
+            "--bound",
+            "3",
+            "--json",
+        ).out
     )
-    assert (record["count"], record["steps"], record["noise"]) == (20, 2, 0)
+    assert (record["count"], record["steps"], record["noise"], record["temperature"]) == (20, 2, 0, 0.8)
     assert 0 <= record["strict"]["value"] <= 1
     assert record["comparison"] is not None
     assert record["bound"]["count"] == 3

@@ -13,6 +13,7 @@ from manifold_gen.errors import UsageError
 from manifold_gen.manifolds import PointCloud
 from manifold_gen.models import EndpointFlow
 from manifold_gen.models.noise_schedule import time_pairs
+from manifold_gen.models.renewal import Renewal
 from manifold_gen.networks.endpoint import precondition
 from manifold_gen.ode import Solver
 from manifold_gen.seeds import generator
@@ -37,26 +38,33 @@ class Known(EndpointFlow):
         self.scale.fill_(sigma)  # the untrained network is zero, and zero is right for F
 
 
-@pytest.mark.parametrize("noise", [0.0, 0.5, 1.0])
-def test_the_sampler_keeps_a_normal_law_at_every_share_of_noise(noise):
-    x = Known(1.7).sample(1000, generator=generator(1), steps=60, noise=noise).double()
+def scaled_draws(temperature=1.0, **options):
+    """Draws of a known law, over the standard deviation that they should have."""
+    x = Known(1.7).sample(1000, generator=generator(1), temperature=temperature, **options).double()
     free = x[:, 1:].sum(1) / math.sqrt(5 - 1) * math.sqrt(5)  # of zero-mean clouds: (n − 1) normal directions
-    drawn = free.flatten() / 1.7
-    assert stats.kstest(drawn.numpy(), "norm").pvalue > FAILURE_RATE
+    return (free.flatten() / (1.7 * temperature)).numpy()
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.6])
+@pytest.mark.parametrize("noise", [0.0, 0.5, 1.0])
+def test_the_sampler_keeps_a_normal_law_at_every_share_of_noise_as_wide_as_the_temperature(noise, temperature):
+    drawn = scaled_draws(temperature, steps=60, noise=noise)
+    assert stats.kstest(drawn, "norm").pvalue > FAILURE_RATE
+    assert stats.kstest(1.5 * drawn, "norm").pvalue < FAILURE_RATE
 
 
 def test_new_noise_of_a_paired_model_is_turned_and_reordered_towards_the_guess():
     model = EndpointFlow(PointCloud(5, 3, 2), pairing=True, **SMALL).double()
     rest, guess = (model.base.sample(6, generator=generator(20, k)).double() for k in (0, 1))
     for noise in (0.4, 1.0):
-        z = model._renewed(rest, guess, noise, 0.5, 0.6, generator(21))
+        z = Renewal(1, noise).renewed(model, rest, guess, 0.5, 0.6, generator(21))
         fresh = model.manifold.random_tangent(rest, generator=generator(21))
         loose = math.sqrt(1 - noise**2) * rest + noise * fresh
         inside = [torch.cdist(cloud[..., :3], cloud[..., :3]).flatten(1).sort(-1).values for cloud in (z, loose)]
         assert torch.allclose(*inside)
         apart = [(cloud - guess)[..., :3].square().sum((-2, -1)) for cloud in (z, loose)]
         assert bool((apart[0] < apart[1]).all())
-    assert model._renewed(rest, guess, 0.0, 0.5, 0.6, None) is rest
+    assert Renewal(1, 0.0).renewed(model, rest, guess, 0.5, 0.6, None) is rest
 
 
 def test_a_paired_model_learns_a_cloud_and_draws_it_by_renewed_noise():
@@ -76,9 +84,7 @@ def test_a_paired_model_learns_a_cloud_and_draws_it_by_renewed_noise():
 
 
 def test_few_steps_are_noticed_by_the_same_test():
-    x = Known(1.7).sample(1000, generator=generator(1), steps=2, noise=0.0).double()
-    drawn = (x[:, 1:].sum(1) / math.sqrt(4) * math.sqrt(5)).flatten() / 1.7
-    assert stats.kstest(drawn.numpy(), "norm").pvalue < FAILURE_RATE
+    assert stats.kstest(scaled_draws(steps=2, noise=0.0), "norm").pvalue < FAILURE_RATE
 
 
 def test_the_density_of_a_normal_law():
@@ -241,6 +247,7 @@ def test_ode_samples_by_a_solver_agree_with_many_quiet_steps():
 def test_exact_samples_are_carried_by_the_flow_whose_density_it_is():
     model = trained_like(EndpointFlow(PointCloud(3, 2), likelihood_steps=8, **SMALL)).double()
     z = model.base.sample(20, generator=generator(22))
+    model.hyperparameters["temperature"] = 0.5  # of the sampler alone
     exact = model.exact_sample(20, generator=generator(22))
     assert torch.equal(exact, model.decode(z))
     back = model.pull_back(exact.double()).x
@@ -261,6 +268,7 @@ def test_times_end_at_the_data():
         ({"features": "onehot"}, "expected one of one-hot, continuous"),
         ({"steps": 0}, "steps is 0"),
         ({"noise": 1.5}, "noise is 1.5"),
+        ({"temperature": 0.0}, "temperature is 0.0"),
         ({"time_power": 0.0}, "time_power is 0.0"),
         ({"network": "gnn"}, "expected one of egnn, transformer"),
     ],

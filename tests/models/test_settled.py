@@ -15,7 +15,7 @@ from manifold_gen.manifolds.point_clouds import PointClouds
 from manifold_gen.models import EndpointFlow, FlowMatching, SettledFlow
 from manifold_gen.models.noise_schedule import time_pairs
 from manifold_gen.models.settled import settle
-from manifold_gen.models.settling import PRECISIONS, Teacher
+from manifold_gen.models.settling import PRECISIONS, Teacher, balanced
 from manifold_gen.seeds import generator
 
 CLOUDS = PointClouds(2, 2)
@@ -89,6 +89,18 @@ def test_passes_of_the_sampler_are_those_of_its_guesses():
         assert torch.equal(model.sample(6, generator=generator(1), steps=steps), model.guesses(z, steps=steps)[-1])
     with pytest.raises(UsageError, match="steps is 0"):
         model.sample(2, steps=0)
+
+
+def test_the_temperature_is_the_size_of_the_latents():
+    model = moved(student_of(normal_teacher(), stages=2)).at(4)
+    z = model.base.sample(6, generator=generator(1))
+    cold = model.sample(6, generator=generator(1), temperature=0.7)
+    assert torch.equal(cold, model.guesses(0.7 * z)[-1])
+    assert float((cold - model.sample(6, generator=generator(1))).abs().max()) > 1e-3
+    model.hyperparameters["temperature"] = 0.7
+    assert torch.equal(cold, model.sample(6, generator=generator(1)))
+    with pytest.raises(UsageError, match="temperature is 0"):
+        model.sample(2, temperature=0.0)
 
 
 def noise_of(count, rounds, n=5, seed=3):
@@ -202,13 +214,11 @@ def test_the_generator_moves_to_where_the_teacher_settles():
 
 
 def test_kinds_that_are_made_too_seldom_weigh_more():
-    student = student_of(normal_teacher(), balance=1.0).at(4)
     real, made = torch.eye(2)[torch.tensor([[0, 0, 1, 1]])], torch.eye(2)[torch.tensor([[0, 0, 0, 0]])]
     # (2 + 1) / (4 + 1) and (2 + 1) / (0 + 1) times as common
-    weighted = student._balanced(torch.full((1, 1, 2), 0.5), made, real)[0, 0]
+    weighted = balanced(torch.full((1, 1, 2), 0.5), made, real, 1.0)[0, 0]
     assert torch.allclose(weighted, torch.tensor([0.6, 3.0]) / 3.6)
-    student.hyperparameters["balance"] = 0.0
-    assert torch.allclose(student._balanced(torch.tensor([[[0.2, 0.8]]]), made, real)[0, 0], torch.tensor([0.2, 0.8]))
+    assert torch.allclose(balanced(torch.tensor([[[0.2, 0.8]]]), made, real, 0.0)[0, 0], torch.tensor([0.2, 0.8]))
 
 
 @pytest.mark.parametrize(("damping", "early", "learns"), [(0.0, 0.0, False), (1.0, 0.0, True), (0.0, 0.5, True)])
@@ -260,6 +270,7 @@ def test_what_does_not_go_together_is_refused():
         ({"early": 2}, "early is 2"),
         ({"anchor": 2}, "anchor is 2"),
         ({"balance": -1}, "balance is -1"),
+        ({"temperature": 0.0}, "temperature is 0.0"),
         ({"features": "continuous"}, "one-hot features alone"),
     ],
 )
