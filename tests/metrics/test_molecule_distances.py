@@ -94,6 +94,7 @@ def test_molecules_without_rings_and_kinds_never_sampled_are_seen():
     assert found.rings.distance.value == pytest.approx(0.5)
     assert found.atom_counts.distance.value == pytest.approx(0.5)
     assert found.atom_count_shift.distance.value == pytest.approx(3.5)
+    assert found.heavy_atom_shift.distance.value == pytest.approx(2.5)
     assert math.isnan(found.bond_lengths["C=C"].distance.value)
     assert found.rings.floor is None
     carbons = 40 * 7 / (40 * 17)
@@ -105,4 +106,5 @@ def test_features_of_some_molecules_are_those_of_them_alone():
     some, alone_ = features(*parts).of(torch.tensor([1, 3])), features(parts[1], parts[3])
     assert some.lengths["C-H"].values.sort().values.tolist() == alone_.lengths["C-H"].values.sort().values.tolist()
     assert some.rings.values.sort().values.tolist() == alone_.rings.values.sort().values.tolist()
+    assert some.heavy.values.tolist() == alone_.heavy.values.tolist() == [6, 1]
     assert len(some.elements) == 17

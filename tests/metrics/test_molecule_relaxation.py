@@ -102,8 +102,8 @@ def test_every_distance_stands_beside_its_floor_and_what_it_was_measured_on():
     assert "distance from 50 molecules" in lines[head]
     assert "floor: 7 training molecules" in lines[head]
     rows = lines[head + 1 :]
-    assert [row.split(",")[0] for row in rows[:5]] == [
-        *("bond kinds", "ring sizes", "elements", "atom counts", "atom counts")
+    assert [row.split(",")[0] for row in rows[:6]] == [
+        *("bond kinds", "ring sizes", "elements", "atom counts", "atom counts", "heavy atoms")
     ]
     assert any(row.startswith("length of C-H, W1 in Å") for row in rows)
     assert all(row.count("±") == 2 for row in rows)

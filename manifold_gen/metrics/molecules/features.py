@@ -1,4 +1,4 @@
-"""What is compared between two sets of molecules: bond lengths, rings, atom counts, elements."""
+"""What is compared between two sets of molecules: bond lengths, rings, counts of atoms, elements."""
 
 from __future__ import annotations
 
@@ -42,6 +42,7 @@ class Features:
         kinds: the kind of every bond, as a number.
         rings: sizes of the smallest rings; a molecule without has one entry, 0.
         sizes: atoms of each molecule.
+        heavy: atoms of each molecule that are no hydrogen.
         elements: atomic numbers.
     """
 
@@ -49,6 +50,7 @@ class Features:
     kinds: Grouped
     rings: Grouped
     sizes: Grouped
+    heavy: Grouped
     elements: Grouped
 
     @classmethod
@@ -68,6 +70,7 @@ class Features:
             kinds,
             Grouped(pairs[:, 0], pairs[:, 1]),
             alone(molecules.sizes),
+            alone(torch.bincount(owner[molecules.numbers > 1], minlength=len(molecules))),
             Grouped(molecules.numbers, owner),
         )
 
@@ -78,7 +81,8 @@ class Features:
             return values.where(torch.isin(values.groups, rows))
 
         lengths = {kind: kept(values) for kind, values in self.lengths.items()}
-        return Features(lengths, kept(self.kinds), kept(self.rings), kept(self.sizes), kept(self.elements))
+        others = (self.kinds, self.rings, self.sizes, self.heavy, self.elements)
+        return Features(lengths, *map(kept, others))
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,9 @@ class Comparison:
             elements.
         atom_counts: total variation of the shares of atom counts.
         atom_count_shift: Wasserstein-1 of the atom counts, atoms.
+        heavy_atom_shift: Wasserstein-1 of the counts of atoms that are no hydrogen. A generator is given the number of
+            atoms; one that makes them hydrogen where molecules should have rings and double bonds, which are harder to
+            make, shows here.
         reference_count: molecules of the reference.
         floor_count: training molecules whose distances are the floor; fewer than samples where there are no more, and
             then the floor is too high.
@@ -105,6 +112,7 @@ class Comparison:
     elements: Compared
     atom_counts: Compared
     atom_count_shift: Compared
+    heavy_atom_shift: Compared
     reference_count: int = 0
     floor_count: int = 0
 
@@ -136,6 +144,7 @@ def compare(samples: Features, reference: Features, floor: Features | None = Non
         against(total_variation, lambda features: features.elements),
         against(total_variation, lambda features: features.sizes),
         against(transport_distance, lambda features: features.sizes),
+        against(transport_distance, lambda features: features.heavy),
         len(reference.sizes),
         0 if floor is None else len(floor.sizes),
     )

@@ -79,6 +79,7 @@ def _comparison(found: Comparison) -> Iterator[str]:
     yield _row("elements, total variation", found.elements)
     yield _row("atom counts, total variation", found.atom_counts)
     yield _row("atom counts, W1 in atoms", found.atom_count_shift)
+    yield _row("heavy atoms, W1 in atoms", found.heavy_atom_shift)
     for kind, compared in found.bond_lengths.items():
         yield _row(f"length of {kind}, W1 in Å", compared)
 
