@@ -21,6 +21,7 @@ from manifold_gen.data.qm9 import qm9_molecules
 from manifold_gen.errors import UsageError
 from manifold_gen.metrics.molecules import MoleculeReport, References, score_molecules
 from manifold_gen.models import SizedModel
+from manifold_gen.models.renewal import usual_temperature
 from manifold_gen.seeds import generator
 
 EVALUATIONS = (1, 2, 4, 8, 20, 100)
@@ -58,7 +59,7 @@ def main() -> None:
         report = score_molecules(
             fmt.decode(clouds),
             references,
-            temperature=options.get("temperature", 1.0),
+            temperature=options.get("temperature", usual_temperature(model)),
             relax=arguments.relax if last else 0,
             posebusters=arguments.posebusters if last else 0,
             seed=arguments.seed,

@@ -112,8 +112,9 @@ class OfMolecules:
         # training molecules are no floor of the distance from themselves
         held_out = test if len(test) and asked.split != "train" else None
         told = {"seed": asked.seed, **told_settings(asked.model, settings)}
-        spent = {"relax": relax, "posebusters": bust}
-        report = evaluate_molecules(drawn, train, held_out, temperature=_temperature(told), seed=asked.seed, **spent)
+        report = evaluate_molecules(
+            drawn, train, held_out, temperature=_temperature(told), relax=relax, posebusters=bust, seed=asked.seed
+        )
         lines = [_sampled(told), *report.table().splitlines()]
         if relax and report.relaxation is None:
             lines.append("none is stable, so there is nothing to relax")

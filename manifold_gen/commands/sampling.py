@@ -21,11 +21,17 @@ if TYPE_CHECKING:
     from manifold_gen.models.base import GenerativeModel
 
 _CHUNK = 100_000
-# of samplers: the kind of number, what stands for it, what it is
-_KNOBS: dict[str, tuple[type, str, str]] = {
-    "steps": (int, "N", "Evaluations of the network for each draw."),
-    "noise": (float, "X", "Share of noise that each step of the sampler draws afresh, 0 to 1."),
-    "temperature": (float, "X", "Of the noise, 1 as in training; lower draws likelier molecules, less varied."),
+
+
+def _number(text: str, option: str) -> float:
+    return coerced(parse_value(text), Setting(option, float, 0.0))
+
+
+# of samplers: how a value is read, what stands for it, what it is
+_KNOBS: dict[str, tuple[Callable[[str, str], float], str, str]] = {
+    "steps": (whole_number, "N", "Evaluations of the network for each draw."),
+    "noise": (_number, "X", "Share of noise that each step of the sampler draws afresh, 0 to 1."),
+    "temperature": (_number, "X", "Of the noise, 1 as in training; lower draws likelier molecules, less varied."),
 }
 SAMPLING_FLAGS = frozenset(f"--{name}" for name in _KNOBS)
 
@@ -59,7 +65,7 @@ def knobs(model: GenerativeModel, flags: Mapping[str, str | None]) -> dict[str, 
         UsageError: the sampler has no such setting, or the value is no number of its kind.
     """
     given: dict[str, object] = {}
-    for name, (kind, *_) in _KNOBS.items():
+    for name, (read, *_) in _KNOBS.items():
         flag = f"--{name}"
         if flags.get(flag) is None:
             continue
@@ -67,10 +73,7 @@ def knobs(model: GenerativeModel, flags: Mapping[str, str | None]) -> dict[str, 
             from manifold_gen.models import name_of
 
             raise UsageError(f"{flag} was given, but the sampler of {name_of(model.kind)} has no {name}; leave it out")
-        whole = kind is int
-        given[name] = (
-            whole_number(flags[flag], flag) if whole else coerced(parse_value(flags[flag]), Setting(flag, kind, 0.0))
-        )
+        given[name] = read(flags[flag], flag)
     return given
 
 

@@ -16,6 +16,7 @@ from manifold_gen.data.ragged import RaggedSplit
 from manifold_gen.errors import MissingExtraError
 from manifold_gen.metrics.diagnostics import Check
 from manifold_gen.metrics.molecules.report import MoleculeReport, evaluate_molecules
+from manifold_gen.models.renewal import usual_temperature
 
 if TYPE_CHECKING:
     from manifold_gen.models.sized import SizedModel
@@ -77,7 +78,7 @@ def diagnose_molecules(
     if remark:
         return MoleculeDiagnostics(checks, remark=remark)
     try:
-        return MoleculeDiagnostics(checks, evaluate_molecules(drawn, seed=seed))
+        return MoleculeDiagnostics(checks, evaluate_molecules(drawn, temperature=usual_temperature(model), seed=seed))
     except MissingExtraError as error:  # the fit is done and must not fail for want of its judge
         return MoleculeDiagnostics(checks, remark=str(error))
 

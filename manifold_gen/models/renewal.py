@@ -20,6 +20,7 @@ from torch import Tensor
 
 from manifold_gen.errors import UsageError
 from manifold_gen.manifolds.point_cloud import PointCloud
+from manifold_gen.models.base import GenerativeModel
 from manifold_gen.models.noise_schedule import time_pairs
 
 
@@ -94,6 +95,18 @@ class Renewal:
             return rest
         fresh = self.temperature * flow.manifold.random_tangent(rest, generator=generator)
         return flow.coupled((1 - share**2) ** 0.5 * rest + share * fresh, guess)
+
+
+def usual_temperature(model: GenerativeModel) -> float:
+    """The temperature at which ``model`` draws unless it is told another; 1 for a sampler that has none.
+
+    >>> from manifold_gen.models import EndpointFlow, FlowMatching
+    >>> usual_temperature(EndpointFlow(PointCloud(4, 2), width=8, depth=1, temperature=0.9))
+    0.9
+    >>> usual_temperature(FlowMatching(PointCloud(4, 2), width=8, depth=1))
+    1.0
+    """
+    return model.hyperparameters.get("temperature", 1.0)
 
 
 def check_temperature(temperature: float) -> None:

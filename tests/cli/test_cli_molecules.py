@@ -81,6 +81,15 @@ def test_sample_writes_what_rdkit_and_we_read_with_picture_and_page(made, tmp_pa
     check_failure(call("sample", made, "-o", tmp_path / "x.sdf", "--page", files[2]), 74, "exists", "--overwrite")
 
 
+def test_a_temperature_of_the_model_is_said_wherever_its_molecules_are_judged(chemicals, tmp_path):
+    folder = tmp_path / "cold"
+    done = call("fit", "--data", chemicals, *TINY, "model.temperature=0.8", "--out", folder)
+    assert "sampling temperature 0.8" in done.out
+    assert json.loads((folder / "diagnostics.json").read_text())["molecules"]["temperature"] == 0.8
+    done = call("evaluate", folder, "-n", "10", "--steps", "2", "--json")
+    assert json.loads(done.out)["temperature"] == 0.8
+
+
 def test_sample_of_one_size_and_as_json(made, tmp_path):
     done = call("sample", made, "-n", "6", "-o", tmp_path / "m.xyz", "--atoms", "4", "--steps", "3", "--json")
     record = json.loads(done.out)
@@ -122,23 +131,8 @@ def test_evaluate(made):
         "20 s of processor time",
     ):
         assert words in done.out
-    record = json.loads(
-        call(
-            "evaluate",
-            made,
-            "-n",
-            "20",
-            "--steps",
-            "2",
-            "--noise",
-            "0",
-            "--temperature",
-            "0.8",
-            "--bound",
-            "3",
-            "--json",
-        ).out
-    )
+    knobs = ["--steps", "2", "--noise", "0", "--temperature", "0.8"]
+    record = json.loads(call("evaluate", made, "-n", "20", *knobs, "--bound", "3", "--json").out)
     assert (record["count"], record["steps"], record["noise"], record["temperature"]) == (20, 2, 0, 0.8)
     assert 0 <= record["strict"]["value"] <= 1
     assert record["comparison"] is not None
